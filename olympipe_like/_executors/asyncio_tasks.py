@@ -1,0 +1,125 @@
+"""Workers as coroutines on one event loop in a thread of this process: each has one frame in hand at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from time import perf_counter
+
+from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed
+from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._plan.layout import Segment
+from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.program import Program
+
+JOIN_SECONDS = 0.25  # how long the loop's thread is waited for when the run is abandoned
+
+
+class AsyncExecutor:
+    """All async stages of a run on one loop; the loop starts with the first worker."""
+
+    def __init__(self, segments: Mapping[StageId, Segment], tell: Tell) -> None:
+        self._segments = segments
+        self._tell = tell
+        self._loop = asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
+        self._workers: dict[WorkerId, _WorkerTask] = {}
+        self._running = 0
+        self._finished = threading.Event()
+
+    def start(self, worker: WorkerId, stage: StageId, slot: int) -> None:
+        """Start a worker on the loop."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._live, name="olympipe-async", daemon=True)
+            self._thread.start()
+        task = self._workers[worker] = _WorkerTask(self._segments[stage], worker, slot, self._tell)
+        self._running += 1
+        self._loop.call_soon_threadsafe(self._begin, task)
+
+    def run(self, task: ChunkTask) -> None:
+        """Put a frame into the worker's inbox."""
+        self._loop.call_soon_threadsafe(self._workers[task.worker].inbox.put_nowait, task)
+
+    def go_on(self, worker: WorkerId) -> None:
+        """Never asked: these workers answer in one part."""
+        raise AssertionError(f"worker {worker} answers in one part")
+
+    def stop(self, worker: WorkerId) -> None:
+        """Ask the worker to end."""
+        self._loop.call_soon_threadsafe(self._workers[worker].inbox.put_nowait, None)
+
+    def abandon(self) -> None:
+        """Cancel all workers and wait a little for the loop to end."""
+        if self._thread is None:
+            self._loop.close()
+        elif self._thread.is_alive():
+            try:
+                self._loop.call_soon_threadsafe(self._cancel_all)
+            except RuntimeError:
+                pass  # the loop has closed since
+            self._thread.join(JOIN_SECONDS)
+
+    def _begin(self, task: _WorkerTask) -> None:
+        future = self._loop.create_task(task.live())
+        task.future = future
+        future.add_done_callback(self._ended)
+
+    def _ended(self, future: asyncio.Task[None]) -> None:
+        self._running -= 1
+        if not future.cancelled():
+            future.result()
+        if self._running == 0:
+            self._loop.stop()
+
+    def _cancel_all(self) -> None:
+        for task in self._workers.values():
+            if task.future is not None:
+                task.future.cancel()
+
+    def _live(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+class _WorkerTask:
+    """The coroutine of one worker."""
+
+    def __init__(self, segment: Segment, worker: WorkerId, slot: int, tell: Tell) -> None:
+        self.inbox: asyncio.Queue[ChunkTask | None] = asyncio.Queue()
+        self.future: asyncio.Task[None] | None = None
+        self._segment = segment
+        self._worker = worker
+        self._slot = slot
+        self._tell = tell
+        self._label = segment.label
+        self._title = f"worker {self._label.number}.{slot}, event loop"
+
+    async def live(self) -> None:
+        """Answer frames until told to stop."""
+        try:
+            program = Program(self._segment, self._slot, self._title)
+        except BaseException as error:  # noqa: BLE001 - the user's class may raise anything
+            self._break(error, "could not start")
+            self._tell(WorkerClosed(self._worker))
+            return
+        try:
+            while (task := await self.inbox.get()) is not None:
+                began = perf_counter()
+                answer = await program.run_async(task.chunk, task.leg)
+                seconds = perf_counter() - began
+                self._tell(ChunkAnswer(self._worker, answer.chunk, answer.counts, seconds, more=False, done=False))
+        finally:
+            try:
+                program.close()
+            except BaseException as error:  # noqa: BLE001 - as above
+                self._break(error, "could not close")
+            self._tell(WorkerClosed(self._worker))
+
+    def _break(self, error: BaseException, what: str) -> None:
+        failure = blame(error, self._label, self._title, what=f"{what}: {text_of(error)}")
+        self._tell(WorkerBroken(self._worker, failure))

@@ -1,0 +1,75 @@
+"""Workers that run in whichever thread drives the run: for debugging, with the user's own stack and debugger."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from time import perf_counter
+
+from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed
+from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._plan.layout import Segment
+from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.program import Answer, Program
+
+
+class InlineExecutor:
+    """Keeps what is to be done until `step` is called."""
+
+    def __init__(self, segments: Mapping[StageId, Segment], tell: Tell) -> None:
+        self._segments = segments
+        self._tell = tell
+        self._programs: dict[WorkerId, Program] = {}
+        self._paused: dict[WorkerId, Iterator[Answer]] = {}
+        self._todo: deque[ChunkTask | WorkerId] = deque()
+
+    def start(self, worker: WorkerId, stage: StageId, slot: int) -> None:
+        """Build the worker's segment."""
+        segment = self._segments[stage]
+        title = f"worker {segment.label.number}.{slot}, inline"
+        try:
+            self._programs[worker] = Program(segment, slot, title)
+        except Exception as error:  # noqa: BLE001 - the user's class may raise anything; Ctrl-C passes
+            failure = blame(error, segment.label, title, what=f"could not start: {text_of(error)}")
+            self._tell(WorkerBroken(worker, failure))
+
+    def run(self, task: ChunkTask) -> None:
+        """Note a frame."""
+        self._todo.append(task)
+
+    def go_on(self, worker: WorkerId) -> None:
+        """Note that the next part is wanted."""
+        self._todo.append(worker)
+
+    def stop(self, worker: WorkerId) -> None:
+        """Close the worker's segment."""
+        program = self._programs.pop(worker, None)
+        if program is not None:
+            program.close()
+            self._tell(WorkerClosed(worker))
+
+    def abandon(self) -> None:
+        """Close all segments."""
+        self._todo.clear()
+        self._paused.clear()
+        for worker in list(self._programs):
+            self.stop(worker)
+
+    def step(self) -> bool:
+        """Do one thing that is noted; say whether there was one."""
+        if not self._todo:
+            return False
+        task = self._todo.popleft()
+        if isinstance(task, ChunkTask):
+            worker = task.worker
+            answers = self._programs[worker].run(task.chunk, task.leg, task.part_items, task.skip_items)
+        else:
+            worker = task
+            answers = self._paused.pop(worker)
+        began = perf_counter()
+        answer = next(answers)
+        seconds = perf_counter() - began
+        if answer.more:
+            self._paused[worker] = answers
+        self._tell(ChunkAnswer(worker, answer.chunk, answer.counts, seconds, answer.more, answer.done))
+        return True

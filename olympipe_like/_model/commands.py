@@ -1,0 +1,114 @@
+"""What to do: all that the scheduler ever asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from olympipe_like._model.frame import Frame
+from olympipe_like._model.identity import PayloadId, StageId, WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Start one more worker of a stage."""
+
+    worker: WorkerId
+    stage: StageId
+    slot: int  # which of the stage's workers it is, from 0; a successor gets the slot of the lost one
+
+
+@dataclass(frozen=True, slots=True)
+class RunFrame:
+    """Give a worker one frame, or tell it that a leg has ended so that it gives what it held for it."""
+
+    worker: WorkerId
+    stage: StageId
+    leg: int
+    frame: Frame | None  # None: this leg has ended
+    part_items: int  # how many items an answering part should have at most
+    skip_items: int = 0  # items of the answer that an earlier, lost worker already gave
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueFrame:
+    """Let a worker make the next part of its answer."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class StopWorker:
+    """Let a worker close and end; it has nothing in hand."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class AllowSource:
+    """Let a source pull until it has given ``items`` in all, in frames of at most ``size``."""
+
+    source: StageId
+    items: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopSource:
+    """Nothing more is wanted from this source."""
+
+    source: StageId
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand a frame to the caller."""
+
+    sink: StageId
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class EndSink:
+    """The caller has been given all there is on this sink."""
+
+    sink: StageId
+
+
+@dataclass(frozen=True, slots=True)
+class FreePayload:
+    """Nobody needs this payload any more."""
+
+    payload: PayloadId
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """Every sink has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailRun:
+    """The run cannot go on; the failure belongs to no item's place."""
+
+    failure: object | None
+    stage: StageId
+    worker: WorkerId
+    exit_code: int | None = None
+    pid: int | None = None
+    attempts: int = 0
+    frame: Frame | None = None
+
+
+Command = (
+    StartWorker
+    | RunFrame
+    | ContinueFrame
+    | StopWorker
+    | AllowSource
+    | StopSource
+    | Deliver
+    | EndSink
+    | FreePayload
+    | FinishRun
+    | FailRun
+)

@@ -1,0 +1,75 @@
+"""What happened: all that the scheduler is ever told. Times are seconds on the run's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from olympipe_like._model.frame import Frame, OpCounts
+from olympipe_like._model.identity import StageId, WorkerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePulled:
+    """A source gave its next frame."""
+
+    at: float
+    source: StageId
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEnded:
+    """A source has no more frames (end, failure inside its last frame, or told to stop)."""
+
+    at: float
+    source: StageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameReturned:
+    """A worker answered a frame, or the next part of the answer."""
+
+    at: float
+    worker: WorkerId
+    frame: Frame
+    counts: tuple[OpCounts, ...]
+    seconds: float  # spent by the worker on this part, decoding and encoding included
+    more: bool = False  # another part follows when the worker is told to continue
+    done: bool = False  # the stage wants no further input
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """A worker ended without being asked to."""
+
+    at: float
+    worker: WorkerId
+    exit_code: int | None  # below 0: killed by that signal; None: never known
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFailed:
+    """A worker could not start (its function did not load, its class could not be built), or not close."""
+
+    at: float
+    worker: WorkerId
+    failure: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameConsumed:
+    """The caller is done with the oldest frame it was given on this sink."""
+
+    at: float
+    sink: StageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested:
+    """The caller wants no more from the sources, but all that is in flight."""
+
+    at: float
+
+
+Event = SourcePulled | SourceEnded | FrameReturned | WorkerLost | WorkerFailed | FrameConsumed | StopRequested

@@ -1,0 +1,61 @@
+"""The record of one failed item: everything a person needs, nothing that cannot travel."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from olympipe_like._model.identity import END, Path
+
+TEXT_LIMIT = 10_000  # characters of an exception's text or traceback that travel
+ITEM_LIMIT = 80  # characters of an item's repr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What happened to an item, where, and the exception if it can be rebuilt elsewhere."""
+
+    kind: Literal["stage", "source", "worker"] = "stage"
+    stage: str
+    place: str  # '2/3'
+    what: str  # type and text
+    path: Path | None = None  # the item's; None: no item is to blame
+    position: str = ""  # the path, in words
+    item: str = ""
+    worker: str = ""
+    traceback: str = ""
+    exception: bytes | None = None  # pickled; None: it cannot be rebuilt
+    exception_type: bytes | None = None  # pickled by name, for errors whose instance does not travel
+    original: BaseException | None = None  # the exception itself, where it never left its process
+
+    def pack(self) -> bytes:
+        """Return the record as bytes that travel with a frame."""
+        return pickle.dumps(replace(self, original=None), protocol=5)
+
+    @staticmethod
+    def unpack(data: bytes) -> Failure:
+        """Return what `pack` was given."""
+        failure = pickle.loads(data)
+        assert isinstance(failure, Failure)
+        return failure
+
+
+def describe(path: Path) -> str:
+    """Return an item's path in words.
+
+    >>> describe((5,)), describe((5, 2))
+    ('item 5', 'item 5.2')
+    """
+    if END[0] in path:
+        return "what came at the end of the input"
+    return "item " + ".".join(str(number) for number in path)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text, shortened if need be, and say so.
+
+    >>> cut("abcdefghij", 4)
+    'abcd… (6 more characters)'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} more characters)"

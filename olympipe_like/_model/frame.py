@@ -1,0 +1,37 @@
+"""A frame's header: all that the scheduler knows about a run of consecutive items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from olympipe_like._model.identity import NO_PAYLOAD, Path, PayloadId
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Consecutive items of one stream, without the items."""
+
+    count: int  # items inside, after the cut by ``skip``
+    span: int  # items of the stream's origin it stands for, filtered ones included; what windows count
+    upto: Path  # every later frame of the stream holds only items at or after this path
+    payload: PayloadId = NO_PAYLOAD
+    nbytes: int = 0  # size of the payload; 0 where it never left its process
+    skip: int = 0  # items at the payload's start that do not belong to this frame (limit and skip cut frames unopened)
+    prefix: Path = ()  # goes in front of every item's path: the legs of concats it went through
+    failure: object | None = None  # the failed item right after the last one; opaque here; nothing follows it
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a stage without memory may answer this frame without looking at it."""
+        return self.count == 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpCounts:
+    """What one operator did with one frame."""
+
+    items_in: int = 0
+    items_out: int = 0
+    filtered: int = 0
+    failed: int = 0
+    merged: int = 0

@@ -1,0 +1,50 @@
+"""Counts and times of a run, as the scheduler keeps them and as people are shown them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import StageId
+
+
+@dataclass(frozen=True, slots=True)
+class StageTally:
+    """One segment's counts, an entry for each operator fused into it."""
+
+    stage: StageId
+    ops: tuple[OpCounts, ...]
+    busy: float  # seconds, summed over workers, as are the next two
+    starved: float
+    blocked: float
+    waiting: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """Counts and times of one stage (one user-visible step), as they stand now."""
+
+    name: str
+    kind: str  # 'source', 'task', 'filter', 'batch', 'sink', ...
+    workers: int  # 0: rides along with a neighbour (no worker of its own)
+    items_in: int
+    items_out: int
+    filtered: int  # dropped on purpose: filter, SKIP, not routed to this leg, skip, limit
+    failed: int
+    merged: int  # items that became part of another (batch, reduce, zip)
+    busy: float  # seconds its workers spent in user code and (un)pickling, summed over workers
+    starved: float  # seconds its workers were idle for want of input
+    blocked: float  # seconds its workers were idle because what follows was full
+    waiting: int  # items waiting in front of it now
+    capacity: int  # how many may wait there
+    expected: int | None  # how many items will come in, if known (len of the source through 1:1 steps)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStats:
+    """A run's stages in topological order; fused steps share busy, starved and blocked only on the first."""
+
+    elapsed: float  # seconds since the run started
+    finished: bool
+    stages: tuple[StageStats, ...]

@@ -1,0 +1,50 @@
+"""The shape of a run as the scheduler needs it: stages, their inputs, how they take and number frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from olympipe_like._model.identity import StageId
+
+
+class Role(Enum):
+    """How a stage turns frames into frames."""
+
+    SOURCE = "source"  # makes frames
+    MAP = "map"  # frame n becomes frame n; any worker, any order
+    SCAN = "scan"  # frames in order through one worker that remembers (batch, reduce, merges)
+    LIMIT = "limit"  # routed unopened, as are the next three
+    SKIP = "skip"
+    CONCAT = "concat"
+    ARRIVAL = "arrival"  # gather(ordered=False)
+    SINK = "sink"  # hands frames to the caller
+
+
+class Take(Enum):
+    """Which of its legs a merge takes the next frame from."""
+
+    WATERMARK = "watermark"  # the leg that has come least far, by source position
+    COUNT = "count"  # the leg that has given the fewest items
+    ANY = "any"  # whichever has a frame: legs that share a source but do not run in step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """One stage of a run: a segment of the plan's operators that runs in one worker."""
+
+    id: StageId
+    name: str
+    role: Role
+    inputs: tuple[StageId, ...] = ()
+    workers: int = 0  # 0: the hub routes, or a source or sink elsewhere
+    ordered: bool = True  # output in input order
+    queue_size: int | None = None  # items waiting in front of it; None: the default window
+    amount: int = 0  # LIMIT, SKIP: items
+    parts: bool = False  # one frame may be answered by several (explode)
+    flushes: bool = False  # wants to be told when a leg has ended: it may hold items, or be done
+    take: Take = Take.WATERMARK
+    unbounded_legs: tuple[int, ...] = ()  # CONCAT: legs that share a source with an earlier one must not make it wait
+    demand: int | None = None  # SOURCE: items its limits need if no item is dropped on the way; None: no limit
+    sources: tuple[StageId, ...] = ()  # LIMIT: sources whose items it counts one by one
+    ops: int = 1  # operators whose counts it reports

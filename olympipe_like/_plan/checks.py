@@ -1,0 +1,207 @@
+"""Arguments of the fluent methods, checked where they are written. Each refusal names argument, value and place."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from typing import Any
+
+from olympipe_like._model.options import EXECUTORS, ExecutorName, Placement
+from olympipe_like._plan.call_site import call_site
+from olympipe_like._plan.graph import Node, gave_up_order
+from olympipe_like.errors import PlanError, PlanTypeError
+
+
+def whole_number(where: str, name: str, value: object, least: int) -> int:
+    """Return the value if it is a whole number and large enough."""
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise PlanTypeError(f"{where}: {name} must be a whole number, got {_show(value)}")
+    number = typing.cast("typing.SupportsIndex", value).__index__()
+    if number < least:
+        raise PlanError(f"{where}: {name} must be >= {least}, got {number}")
+    return number
+
+
+def flag(where: str, name: str, value: object) -> bool:
+    """Return the value if it is True or False."""
+    if not isinstance(value, bool):
+        raise PlanTypeError(f"{where}: {name} must be True or False, got {_show(value)}")
+    return value
+
+
+def function(where: str, name: str, value: object, *, or_transform: bool = False) -> Any:
+    """Return the value if it can be called (or, if so allowed, has a ``transform``)."""
+    if callable(value) or (or_transform and callable(getattr(value, "transform", None))):
+        return value
+    kinds = "a function or an object with .transform" if or_transform else "a function"
+    raise PlanTypeError(f"{where}: {name} must be {kinds}, got {_show(value)}")
+
+
+def executor(where: str, value: object) -> ExecutorName:
+    """Return the value if it names an executor."""
+    if value not in EXECUTORS:
+        names = ", ".join(repr(name) for name in EXECUTORS)
+        raise PlanError(f"{where}: executor must be one of {names}, got {_show(value)}")
+    return typing.cast("ExecutorName", value)
+
+
+def is_async(value: object) -> bool:
+    """Whether calling the value gives a coroutine."""
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
+
+
+def placement(
+    where: str,
+    *,
+    workers: object,
+    count: object,
+    ordered: object,
+    executor_name: object,
+    queue_size: object,
+    default: ExecutorName = "process",
+) -> Placement:
+    """Return the placement these options describe."""
+    if count is not None:
+        if workers != 1:
+            raise PlanError(f"{where}: give workers= or count= (its other name), not both")
+        return placement(
+            where,
+            workers=whole_number(where, "count", count, 1),
+            count=None,
+            ordered=ordered,
+            executor_name=executor_name,
+            queue_size=queue_size,
+            default=default,
+        )
+    return Placement(
+        executor=default if executor_name is None else executor(where, executor_name),
+        workers=whole_number(where, "workers", workers, 1),
+        ordered=flag(where, "ordered", ordered),
+        queue_size=None if queue_size is None else whole_number(where, "queue_size", queue_size, 1),
+    )
+
+
+def source(where: str, datas: object, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+    """Return whether the source is a callable that makes the items (else it holds them)."""
+    is_items = isinstance(datas, Iterable | AsyncIterable) or hasattr(type(datas), "__getitem__")
+    if callable(datas) and (not is_items or args or kwargs or isinstance(datas, type)):
+        return True
+    if args or kwargs:
+        raise PlanTypeError(f"{where}: arguments are for a callable that makes the items, got {_show(datas)} and arguments")
+    if not is_items:
+        raise PlanTypeError(f"{where}: Pipeline needs an iterable or a callable that makes one, got {_show(datas)}")
+    return False
+
+
+def keeps_source_order(where: str, legs: Sequence[Node]) -> None:
+    """Refuse a merge by source position whose legs have lost it."""
+    for number, leg in enumerate(legs, 1):
+        culprit = gave_up_order(leg)
+        if culprit is not None:
+            raise PlanError(
+                f"{where}: gather asks for source order, but leg {number} went through {culprit.label}, "
+                "which gave it up; give gather(ordered=False), or keep the order there"
+            )
+
+
+def legs_of(where: str, split_function: object, n: object) -> int:
+    """Return how many legs a split has: as said, or as the function's return annotation says."""
+    if n is not None:
+        return whole_number(where, "n", n, 1)
+    try:
+        hints = typing.get_type_hints(split_function)
+    except Exception:  # noqa: BLE001 - annotations may be anything; then the number must be given
+        hints = {}
+    returns = hints.get("return")
+    members = typing.get_args(returns)
+    if typing.get_origin(returns) is tuple and members and Ellipsis not in members:
+        return len(members)
+    raise PlanError(f"{where}: say how many legs: split(fn, n=3), or annotate fn as returning tuple[...] of that length")
+
+
+def _show(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - the type alone says enough
+        text = ""
+    return f"{type(value).__name__} {text[:60]}".rstrip() if not isinstance(value, int | float | str) else text[:60]
+
+
+def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, Any], ...]:
+    """Return the value if it is a mapping for each worker."""
+    if value is None:
+        return ()
+    if not isinstance(value, Sequence) or not all(isinstance(each, Mapping) for each in value):
+        raise PlanTypeError(f"{where}: worker_args must be a list of mappings, got {_show(value)}")
+    if len(value) != workers:
+        raise PlanError(f"{where}: worker_args must have a mapping for each of {workers} workers, got {len(value)}")
+    return tuple(value)
+
+
+def last_batch(where: str, keep: object, drop: object, *, padded: bool) -> typing.Literal["keep", "drop", "pad"]:
+    """Return what becomes of an incomplete last batch."""
+    keeps = flag(where, "keep_incomplete_batch", keep)
+    if drop is not None:
+        keeps = not flag(where, "drop_last", drop)
+    if padded:
+        if not keeps:
+            raise PlanError(f"{where}: the last batch cannot be padded and dropped; give pad= or drop_last=True")
+        return "pad"
+    return "keep" if keeps else "drop"
+
+
+def name_of(value: object, default: str) -> str:
+    """Return what to call a stage that runs this."""
+    own = getattr(value, "__name__", None)
+    if isinstance(own, str):
+        return own
+    if isinstance(value, functools.partial):
+        return name_of(value.func, default)
+    return default if value is None else type(value).__name__
+
+
+class NewStage:
+    """A stage in the making: its name, where it is written, and checks that name both."""
+
+    def __init__(self, name: object, value: object, default: str) -> None:
+        self.site = call_site()
+        if name is not None and not isinstance(name, str):
+            raise PlanTypeError(f"stage ({self.site}): name must be a text, got {_show(name)}")
+        self.name = name or name_of(value, default)
+        self.where = f"stage {self.name!r} ({self.site})"
+
+    def place(
+        self,
+        called: object,
+        workers: object = 1,
+        count: object = None,
+        ordered: object = True,
+        executor_name: object = None,
+        queue_size: object = None,
+    ) -> Placement:
+        """Return the placement the options describe; async functions run on an event loop by default."""
+        default: ExecutorName = "async" if is_async(called) else "process"
+        return placement(
+            self.where,
+            workers=workers,
+            count=count,
+            ordered=ordered,
+            executor_name=executor_name,
+            queue_size=queue_size,
+            default=default,
+        )
+
+    def place_sync(self, *options: object) -> Placement:
+        """As `place`, for steps that cannot run on an event loop."""
+        placed = self.place(None, *options)
+        if placed.executor == "async":
+            raise PlanError(f'{self.where}: executor must be "process", "thread" or "inline" here, got \'async\'')
+        return placed
+
+    def pipelines(self, others: Sequence[object], kind: type) -> None:
+        """Refuse what is no pipeline."""
+        for other in others:
+            if not isinstance(other, kind):
+                raise PlanTypeError(f"{self.where}: expected pipelines, got {_show(other)}")

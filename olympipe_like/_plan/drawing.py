@@ -1,0 +1,61 @@
+"""The plan as text: for people, runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from olympipe_like._model.topology import Role
+from olympipe_like._plan.graph import Node, topological
+from olympipe_like._plan.layout import LaidStage, Layout, lay_out
+
+
+def one_line(node: Node) -> str:
+    """Return the chain that ends in a node, merges shown by their first leg.
+
+    Only the last few steps of a long chain.
+    """
+    steps = []
+    at: Node | None = node
+    while at is not None:
+        extra = f" +{len(at.inputs) - 1} legs" if len(at.inputs) > 1 else ""
+        workers = f" x{at.op.placement.workers}" if at.op.placement.workers > 1 else ""
+        kind = "" if at.op.kind in ("source", at.op.name) else f"{at.op.kind} "
+        steps.append(f"{kind}{at.op.name}{workers}{extra}")
+        at = at.inputs[0] if at.inputs else None
+    steps.reverse()
+    shown = steps if len(steps) <= 8 else [steps[0], "...", *steps[-6:]]
+    return " -> ".join(shown)
+
+
+def explain(leaves: Sequence[Node]) -> str:
+    """Return the stages a run of these leaves would have: workers, windows, what is fused, who reads whom."""
+    layout = lay_out(leaves)
+    names = {stage.spec.id: _name(stage, layout) for stage in layout.stages}
+    width = max(len(name) for name in names.values())
+    lines = [f"{len(topological(leaves))} steps in {len(layout.stages)} stages:"]
+    for stage in layout.stages:
+        spec = stage.spec
+        inputs = ", ".join(names[each] for each in spec.inputs)
+        lines.append(f"  {names[spec.id]:<{width}}  {_where(stage)}{f'  <- {inputs}' if inputs else ''}")
+    return "\n".join(lines)
+
+
+def _name(stage: LaidStage, layout: Layout) -> str:
+    text = " + ".join(label.name for label in stage.labels)
+    if stage.spec.role is Role.SINK and len(layout.sinks) > 1:
+        text += f" {layout.sinks.index(stage.spec.id) + 1}"
+    return text
+
+
+def _where(stage: LaidStage) -> str:
+    spec, placement = stage.spec, stage.placement
+    window = f"queue of {spec.queue_size}" if spec.queue_size is not None else "default queue"
+    if stage.source is not None:
+        return "own process" if stage.source.factory else "iterated in the caller"
+    if spec.role is Role.SINK:
+        return f"the caller, {window}"
+    if placement is None:
+        return f"{spec.role.value}, routed without a worker"
+    unit = {"process": "process", "thread": "thread", "async": "coroutine", "inline": "call"}[placement.executor]
+    count = f"{placement.workers} {unit}{'' if placement.workers == 1 else 'es' if unit == 'process' else 's'}"
+    return f"{count}, {'ordered' if placement.ordered else 'as completed'}, {window}"

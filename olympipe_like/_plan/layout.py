@@ -1,0 +1,343 @@
+"""From the plan's graph to the stages of a run: what is fused into one worker, what is only routed, who takes how.
+
+Steps that run user code own their workers. Purely structural steps ride along with a neighbour where the meaning
+allows: with the stage before if nobody else reads it (and, for steps that remember, if it has one worker), else with
+the stage after under the same conditions, else they get a worker of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from olympipe_like._model.identity import StageId
+from olympipe_like._model.options import ExecutorName, Placement
+from olympipe_like._model.topology import Role, StageSpec, Take
+from olympipe_like._plan import operators as ops
+from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """How a step is named to people."""
+
+    name: str
+    kind: str
+    number: int  # which stage of the plan, from 1
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Operators that one worker applies to a frame, one after the other. Travels to the worker."""
+
+    stage: StageId
+    ops: tuple[ops.Operator, ...]
+    labels: tuple[Label, ...]
+    legs: int
+    main: int = 0  # which of them the stage is named after
+
+    @property
+    def label(self) -> Label:
+        """How the whole is named."""
+        return self.labels[self.main]
+
+
+@dataclass(frozen=True, slots=True)
+class LaidStage:
+    """One stage of a run."""
+
+    spec: StageSpec
+    labels: tuple[Label, ...]
+    placement: Placement | None = None  # where its workers run; None: it has none
+    segment: Segment | None = None
+    source: ops.Source | None = None
+    main: int = 0  # which of its labels names it
+    expected: int | None = None  # items that will come in, if known
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All stages of a run, in topological order, and the sinks in the order of the leaves."""
+
+    stages: tuple[LaidStage, ...]
+    sinks: tuple[StageId, ...]
+
+    @property
+    def specs(self) -> list[StageSpec]:
+        """What the scheduler needs to know."""
+        return [stage.spec for stage in self.stages]
+
+
+@dataclass(eq=False)
+class _Group:
+    """Nodes that become one stage."""
+
+    nodes: list[Node]
+    placement: Placement | None = None  # None: structural so far, nobody has said where it runs
+    inputs: tuple[Node, ...] = ()
+    role: Role = field(default=Role.MAP)
+
+
+def lay_out(leaves: Sequence[Node], executor: ExecutorName | None = None, queue_size: int | None = None) -> Layout:
+    """Return the stages of a run that delivers these leaves.
+
+    ``executor`` overrides every stage's own; ``queue_size`` is the window of every edge that names none.
+    """
+    nodes = topological(leaves)
+    groups = _Grouping(nodes, leaves, executor).groups
+    return _Builder(nodes, leaves, groups, executor, queue_size).build()
+
+
+class _Grouping:
+    """Decides which nodes share a stage."""
+
+    def __init__(self, nodes: Sequence[Node], leaves: Sequence[Node], executor: ExecutorName | None) -> None:
+        self._readers = Counter(each for node in nodes for each in node.inputs) + Counter(leaves)
+        self._executor = executor
+        self._of: dict[Node, _Group] = {}
+        self.groups: list[_Group] = []
+        for node in nodes:
+            self._add(node)
+
+    def _placement(self, node: Node) -> Placement:
+        placement = node.op.placement
+        if self._executor is not None:
+            placement = replace(placement, executor=self._executor)
+        return replace(placement, workers=1) if placement.executor == "inline" else placement
+
+    def _add(self, node: Node) -> None:
+        if isinstance(node.op, ops.Source):
+            self._new(node, Role.SOURCE)
+        elif isinstance(node.op, ops.ROUTED):
+            self._new(node, _ROUTES[type(node.op)])
+        elif node.op.runs_user_code:
+            self._add_user_step(node)
+        else:
+            self._add_structural(node)
+
+    def _new(self, node: Node, role: Role, placement: Placement | None = None) -> None:
+        group = _Group([node], placement, node.inputs, role)
+        self._of[node] = group
+        self.groups.append(group)
+
+    def _above(self, node: Node) -> _Group | None:
+        """Return the group that ends in the node's only input, if nobody else reads it and it may grow."""
+        if len(node.inputs) != 1 or self._readers[node.inputs[0]] != 1:
+            return None
+        group = self._of[node.inputs[0]]
+        return group if group.role in (Role.MAP, Role.SCAN) else None
+
+    def _join(self, node: Node, group: _Group, placement: Placement | None) -> None:
+        group.nodes.append(node)
+        group.placement = placement
+        if node.op.remembers:
+            group.role = Role.SCAN
+        self._of[node] = group
+
+    def _add_user_step(self, node: Node) -> None:
+        placement = self._placement(node)
+        above = self._above(node)
+        role = Role.SCAN if node.op.remembers else Role.MAP
+        one_worker = placement.workers == 1 and placement.executor != "async"
+        fits = above is not None and above.placement is None and (above.role is Role.MAP or one_worker)
+        if above is not None and fits:
+            self._join(node, above, placement)
+        else:
+            self._new(node, role, placement)
+
+    def _add_structural(self, node: Node) -> None:
+        above = self._above(node)
+        if above is None:
+            self._new(node, Role.SCAN if node.op.remembers else Role.MAP)
+            return
+        where = above.placement
+        alone = where is None or (where.workers == 1 and where.executor != "async" and where.ordered)
+        if node.op.remembers and not alone:
+            self._new(node, Role.SCAN)
+        else:
+            self._join(node, above, where)
+
+
+_ROUTES = {
+    ops.Limit: Role.LIMIT,
+    ops.SkipFirst: Role.SKIP,
+    ops.Concat: Role.CONCAT,
+    ops.GatherArrival: Role.ARRIVAL,
+}
+
+
+class _Builder:
+    """Turns groups into stages."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        leaves: Sequence[Node],
+        groups: Sequence[_Group],
+        executor: ExecutorName | None,
+        queue_size: int | None,
+    ) -> None:
+        self._nodes = nodes
+        self._leaves = leaves
+        self._groups = groups
+        self._queue_size = queue_size
+        self._executor = executor
+        self._sources = sources_of(nodes)
+        self._clocks = clocks_of(nodes)
+        self._labels = _label(nodes)
+        self._ids = {group.nodes[-1]: StageId(number) for number, group in enumerate(groups)}
+        self._demand = _demands(nodes, leaves)
+        self._expected = _expected_counts(nodes)
+        processes = any(group.placement and group.placement.executor == "process" for group in groups)
+        self._default: ExecutorName = executor or ("process" if processes else "thread")
+
+    def build(self) -> Layout:
+        stages = [self._stage(StageId(number), group) for number, group in enumerate(self._groups)]
+        sinks = []
+        for leaf in self._leaves:
+            sink = StageId(len(stages))
+            spec = StageSpec(
+                id=sink,
+                name="results",
+                role=Role.SINK,
+                inputs=(self._ids[leaf],),
+                queue_size=self._queue_size,
+            )
+            stages.append(LaidStage(spec, (Label("results", "sink", 0, 0),), expected=self._expected[leaf]))
+            sinks.append(sink)
+        return Layout(tuple(stages), tuple(sinks))
+
+    def _stage(self, number: StageId, group: _Group) -> LaidStage:
+        first, last = group.nodes[0], group.nodes[-1]
+        main = next((index for index, node in enumerate(group.nodes) if node.op.runs_user_code), 0)
+        labels = tuple(self._labels[node] for node in group.nodes)
+        expected = self._expected[first.inputs[0]] if first.inputs else self._expected[first]
+        works = group.role in (Role.MAP, Role.SCAN)
+        placement = group.placement or (Placement(executor=self._default) if works else None)
+        queue_size = first.op.placement.queue_size or (placement.queue_size if placement else None)
+        merge = works and len(first.inputs) > 1
+        spec = StageSpec(
+            id=number,
+            name=group.nodes[main].op.name,
+            role=group.role,
+            inputs=tuple(self._ids[each] for each in first.inputs),
+            workers=placement.workers if placement else 0,
+            ordered=placement.ordered if placement else True,
+            queue_size=queue_size or self._queue_size,
+            amount=first.op.amount if isinstance(first.op, ops.Limit | ops.SkipFirst) else 0,
+            parts=any(node.op.multiplies for node in group.nodes),
+            flushes=group.role is Role.SCAN,
+            take=self._take(first) if merge else Take.WATERMARK,
+            unbounded_legs=self._unbounded_legs(first) if group.role is Role.CONCAT else (),
+            demand=self._demand.get(last) if group.role is Role.SOURCE else None,
+            sources=self._counted_sources(first) if group.role is Role.LIMIT else (),
+            ops=len(group.nodes),
+        )
+        segment = None
+        if works:
+            segment = Segment(number, tuple(node.op for node in group.nodes), labels, len(first.inputs), main)
+        source = first.op if isinstance(first.op, ops.Source) else None
+        return LaidStage(spec, labels, placement, segment, source, main, expected)
+
+    def _shares_source(self, legs: Sequence[Node]) -> bool:
+        seen: set[Node] = set()
+        for leg in legs:
+            if seen & self._sources[leg]:
+                return True
+            seen |= self._sources[leg]
+        return False
+
+    def _take(self, merge: Node) -> Take:
+        if len({self._clocks[leg] for leg in merge.inputs}) == 1:
+            return Take.WATERMARK
+        if self._shares_source(merge.inputs):
+            return Take.ANY
+        return Take.COUNT if isinstance(merge.op, ops.Zip) else Take.WATERMARK
+
+    def _unbounded_legs(self, concat: Node) -> tuple[int, ...]:
+        return tuple(
+            leg
+            for leg, node in enumerate(concat.inputs)
+            if any(self._sources[node] & self._sources[earlier] for earlier in concat.inputs[:leg])
+        )
+
+    def _counted_sources(self, limit: Node) -> tuple[StageId, ...]:
+        found: list[StageId] = []
+        stack = [limit.inputs[0]]
+        while stack:
+            node = stack.pop()
+            if isinstance(node.op, ops.Source):
+                if self._demand.get(node) is not None:
+                    found.append(self._ids[node])
+            elif node.op.counts_down:
+                stack.extend(node.inputs)
+        return tuple(found)
+
+
+def _label(nodes: Sequence[Node]) -> dict[Node, Label]:
+    """Number the stages as a user counts them: sources and legs of a split have no number of their own."""
+    counted = [node for node in nodes if not isinstance(node.op, ops.Source | ops.Leg)]
+    numbers = {node: number for number, node in enumerate(counted, 1)}
+    return {
+        node: Label(
+            node.op.name,
+            node.op.kind,
+            numbers.get(node, numbers.get(node.inputs[0], 0) if node.inputs else 0),
+            len(counted),
+        )
+        for node in nodes
+    }
+
+
+def _demands(nodes: Sequence[Node], leaves: Sequence[Node]) -> dict[Node, int | None]:
+    """Return how many items of each node can ever be used, None where no limit bounds it.
+
+    Followed only through steps that turn one item into one: a limit behind a filter cannot know what it needs.
+    """
+    wanted: dict[Node, int | None] = {}
+    asked: dict[Node, list[int | None]] = {node: [] for node in nodes}
+    for leaf in leaves:
+        asked[leaf].append(None)
+    for node in reversed(nodes):
+        answers = asked[node]
+        need = None if None in answers or not answers else max(each for each in answers if each is not None)
+        wanted[node] = need
+        op = node.op
+        for leg, above in enumerate(node.inputs):
+            through: int | None
+            if isinstance(op, ops.Limit):
+                through = op.amount if need is None else min(need, op.amount)
+            elif need is None or not op.counts_down:
+                through = None
+            elif isinstance(op, ops.SkipFirst):
+                through = need + op.amount
+            elif isinstance(op, ops.Batch):
+                through = need * op.size
+            elif isinstance(op, ops.Concat):
+                through = need if leg == 0 else 0  # what earlier legs leave open is asked for when they have ended
+            else:
+                through = need
+            asked[above].append(through)
+    return wanted
+
+
+def _expected_counts(nodes: Sequence[Node]) -> dict[Node, int | None]:
+    """Return how many items each node gives, where the source has a length and only 1:1 steps follow."""
+    counts: dict[Node, int | None] = {}
+    for node in nodes:
+        op = node.op
+        known = counts[node.inputs[0]] if len(node.inputs) == 1 else None
+        if isinstance(op, ops.Source):
+            known = len(op.datas) if not op.factory and hasattr(op.datas, "__len__") else None
+        elif isinstance(op, ops.Limit):
+            known = None if known is None else min(known, op.amount)
+        elif isinstance(op, ops.SkipFirst):
+            known = None if known is None else max(known - op.amount, 0)
+        elif isinstance(op, ops.Batch):
+            known = None if known is None else known // op.size + (op.last != "drop" and known % op.size > 0)
+        elif not isinstance(op, ops.Task | ops.ClassTask | ops.Tap | ops.Debug):
+            known = None
+        counts[node] = known
+    return counts

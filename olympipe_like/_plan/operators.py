@@ -1,0 +1,239 @@
+"""The operators as frozen data: what each means is said here, what it does to items is in `_worker.program`.
+
+Paths. A source item i has the path (i,). What comes out of an operator has:
+
+- task, filter, tap, debug, split legs, limit, skip: the path of what went in;
+- explode: that path and one more number, counted from 0;
+- batch: the path of its last member; an incomplete batch at the end: the end;
+- reduce: the end;
+- zip: the path of the first leg's item;
+- concat: the leg's number in front of the path;
+- gather: what it was.
+
+The end sorts after every item. A merge by source position compares paths number by number; ties go by leg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from olympipe_like._model.options import Placement
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One step of a plan."""
+
+    name: str
+    placement: Placement = field(default_factory=Placement)
+    kind: ClassVar[str] = "operator"
+    runs_user_code: ClassVar[bool] = False  # wants workers of its own
+    remembers: ClassVar[bool] = False  # takes frames in order through one worker
+    multiplies: ClassVar[bool] = False  # one item may become many
+    counts_down: ClassVar[bool] = True  # one item in is at most one item out, and dropped only by the user's SKIP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Operator):
+    """Where items come from.
+
+    ``factory`` is a callable that makes the items afresh for each run, in a process of its own; otherwise ``datas``
+    is iterated in the caller's process.
+    """
+
+    kind: ClassVar[str] = "source"
+    datas: Any = None
+    factory: bool = False
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Operator):
+    """Each item becomes what the function makes of it; SKIP drops it."""
+
+    kind: ClassVar[str] = "task"
+    runs_user_code: ClassVar[bool] = True
+    function: Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTask(Operator):
+    """As `Task`, with an instance of the user's class built in each worker and closed at its end."""
+
+    kind: ClassVar[str] = "class_task"
+    runs_user_code: ClassVar[bool] = True
+    constructor: Function
+    method: Function | str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    close: Function | str | None = None
+    worker_args: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Operator):
+    """Keeps items for which the function is true; without a function those that are not None."""
+
+    kind: ClassVar[str] = "filter"
+    runs_user_code: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+    function: Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotNone(Operator):
+    """`Filter` without a function."""
+
+    kind: ClassVar[str] = "filter"
+    counts_down: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explode(Operator):
+    """Each item becomes the items of the iterable that the function makes of it, streamed."""
+
+    kind: ClassVar[str] = "explode"
+    runs_user_code: ClassVar[bool] = True
+    multiplies: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+    function: Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unbatch(Operator):
+    """`Explode` of items that are iterables themselves."""
+
+    kind: ClassVar[str] = "unbatch"
+    multiplies: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap(Operator):
+    """Calls the function for its effect and passes the item on."""
+
+    kind: ClassVar[str] = "tap"
+    runs_user_code: ClassVar[bool] = True
+    function: Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debug(Operator):
+    """Prints every n-th item and passes all on."""
+
+    kind: ClassVar[str] = "debug"
+    label: str = ""
+    every: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Operator):
+    """Groups items into lists of ``size`` (or what ``collate`` makes of them)."""
+
+    kind: ClassVar[str] = "batch"
+    remembers: ClassVar[bool] = True
+    size: int
+    last: Literal["keep", "drop", "pad"] = "keep"
+    pad: Any = None
+    collate: Literal["list", "stack"] | Function = "list"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce(Operator):
+    """Folds all items into one, ``reducer(item, accumulator)``; an empty input gives the initial value."""
+
+    kind: ClassVar[str] = "reduce"
+    runs_user_code: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+    initial: Any
+    reducer: Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split(Operator):
+    """The function says for each item what every leg gets; `Leg` picks. None or SKIP: nothing for that leg."""
+
+    kind: ClassVar[str] = "split"
+    runs_user_code: ClassVar[bool] = True
+    function: Function
+    legs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition(Operator):
+    """As `Split`, into those for which the function is true and the others."""
+
+    kind: ClassVar[str] = "partition"
+    runs_user_code: ClassVar[bool] = True
+    function: Function
+    legs: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg(Operator):
+    """One leg of a `Split` or `Partition`."""
+
+    kind: ClassVar[str] = "leg"
+    counts_down: ClassVar[bool] = False
+    leg: int
+    drops_none: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit(Operator):
+    """The first n items; the source is asked for no more than they need."""
+
+    kind: ClassVar[str] = "limit"
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipFirst(Operator):
+    """All but the first n items."""
+
+    kind: ClassVar[str] = "skip"
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gather(Operator):
+    """Merges legs by source position, ties by leg."""
+
+    kind: ClassVar[str] = "gather"
+    remembers: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zip(Operator):
+    """Pairs the n-th items of its legs; ``strict``: legs of different length are an error."""
+
+    kind: ClassVar[str] = "zip"
+    remembers: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+    strict: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherArrival(Operator):
+    """Merges legs as their items come."""
+
+    kind: ClassVar[str] = "gather"
+    counts_down: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(Operator):
+    """One leg after the other; a source that only a later leg uses is not touched before its turn."""
+
+    kind: ClassVar[str] = "concat"
+
+
+ROUTED = (Limit, SkipFirst, GatherArrival, Concat)
+"""Operators that pass frames on unopened; they need no worker."""

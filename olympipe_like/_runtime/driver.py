@@ -1,0 +1,84 @@
+"""Hands each event to the scheduler and carries out its commands. The same in the hub and in a run without one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from olympipe_like._model.closed import assert_never
+from olympipe_like._model.commands import (
+    AllowSource,
+    Command,
+    ContinueFrame,
+    Deliver,
+    EndSink,
+    FailRun,
+    FinishRun,
+    FreePayload,
+    RunFrame,
+    StartWorker,
+    StopSource,
+    StopWorker,
+)
+from olympipe_like._model.events import Event
+from olympipe_like._scheduler.scheduler import Scheduler
+
+
+class Hands(Protocol):
+    """What a driver's side can do. No method waits, and none calls the driver back."""
+
+    def start_worker(self, command: StartWorker) -> None: ...
+    def run_frame(self, command: RunFrame) -> None: ...
+    def go_on(self, command: ContinueFrame) -> None: ...
+    def stop_worker(self, command: StopWorker) -> None: ...
+    def allow(self, command: AllowSource) -> None: ...
+    def stop_source(self, command: StopSource) -> None: ...
+    def deliver(self, command: Deliver) -> None: ...
+    def end_sink(self, command: EndSink) -> None: ...
+    def free(self, command: FreePayload) -> None: ...
+    def finish(self) -> None: ...
+    def fail(self, command: FailRun) -> None: ...
+
+
+class Driver:
+    """Couples a scheduler with a pair of hands."""
+
+    def __init__(self, scheduler: Scheduler, hands: Hands) -> None:
+        self.scheduler = scheduler
+        self._hands = hands
+
+    def start(self, at: float) -> None:
+        """Begin the run."""
+        self._carry_out(self.scheduler.start(at))
+
+    def handle(self, event: Event) -> None:
+        """Deal with one event."""
+        self._carry_out(self.scheduler.handle(event))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        hands = self._hands
+        for command in commands:
+            match command:
+                case RunFrame():
+                    hands.run_frame(command)
+                case FreePayload():
+                    hands.free(command)
+                case Deliver():
+                    hands.deliver(command)
+                case AllowSource():
+                    hands.allow(command)
+                case ContinueFrame():
+                    hands.go_on(command)
+                case StartWorker():
+                    hands.start_worker(command)
+                case StopWorker():
+                    hands.stop_worker(command)
+                case StopSource():
+                    hands.stop_source(command)
+                case EndSink():
+                    hands.end_sink(command)
+                case FinishRun():
+                    hands.finish()
+                case FailRun():
+                    hands.fail(command)
+                case _:
+                    assert_never(command)

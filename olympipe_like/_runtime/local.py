@@ -1,0 +1,377 @@
+"""A run without a hub: every worker is a thread, a coroutine or the caller itself; items are never pickled."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+
+from olympipe_like._executors.asyncio_tasks import AsyncExecutor
+from olympipe_like._executors.inline import InlineExecutor
+from olympipe_like._executors.port import ChunkAnswer, ChunkExecutor, ChunkTask, Notice, WorkerBroken, WorkerClosed
+from olympipe_like._executors.threads import ThreadExecutor
+from olympipe_like._model.closed import assert_never
+from olympipe_like._model.commands import (
+    AllowSource,
+    ContinueFrame,
+    Deliver,
+    EndSink,
+    FailRun,
+    FreePayload,
+    RunFrame,
+    StartWorker,
+    StopSource,
+    StopWorker,
+)
+from olympipe_like._model.events import (
+    Event,
+    FrameConsumed,
+    FrameReturned,
+    SourceEnded,
+    SourcePulled,
+    StopRequested,
+    WorkerFailed,
+)
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.frame import Frame
+from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
+from olympipe_like._model.options import ExecutorName, Placement
+from olympipe_like._model.stats import StageTally
+from olympipe_like._plan.layout import Label, Layout, Segment
+from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.sources import maker_of
+from olympipe_like._scheduler.scheduler import Scheduler
+from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.feed import Feeder, PortGone
+from olympipe_like.errors import InternalError
+
+JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
+
+
+class Waiting(Enum):
+    """That nothing has come yet."""
+
+    WAITING = "waiting"
+
+
+WAITING = Waiting.WAITING
+
+
+def executor_here(placement: Placement, *, inline: bool) -> ExecutorName:
+    """Return what runs a stage in this process; a single inline stage among others gets a thread."""
+    if inline:
+        return "inline"
+    return "thread" if placement.executor == "inline" else placement.executor
+
+
+def make_executors(
+    wanted: set[ExecutorName], segments: Mapping[StageId, Segment], tell: Any
+) -> dict[ExecutorName, ChunkExecutor]:
+    """Return the executors of this process that a run needs."""
+    made: dict[ExecutorName, ChunkExecutor] = {}
+    if "thread" in wanted:
+        made["thread"] = ThreadExecutor(segments, tell)
+    if "async" in wanted:
+        made["async"] = AsyncExecutor(segments, tell)
+    if "inline" in wanted:
+        made["inline"] = InlineExecutor(segments, tell)
+    return made
+
+
+class LocalRun:
+    """One run in the caller's process.
+
+    There is no thread for the loop: whoever has an event, a worker, a feeder or the consumer, hands it to the
+    scheduler under the lock. An inline run has no thread at all: `next` does whatever is to be done.
+    """
+
+    def __init__(self, layout: Layout, *, inline: bool) -> None:
+        self._lock = threading.RLock()
+        self._events: deque[Event] = deque()
+        self._handling = False
+        self._payloads: dict[PayloadId, Chunk] = {}
+        self._next_payload = 0
+        self._results: SimpleQueue[tuple[StageId, Chunk] | Failure | None] = SimpleQueue()
+        self._over = False
+        self._finishing = False
+        self._workers: dict[WorkerId, ExecutorName] = {}  # those that have not ended
+        self._in_hand: StageId | None = None  # sink whose frame the consumer has
+        self._inline = inline
+        segments = {stage.spec.id: stage.segment for stage in layout.stages if stage.segment is not None}
+        self._where: dict[StageId, ExecutorName] = {
+            stage.spec.id: executor_here(stage.placement, inline=inline)
+            for stage in layout.stages
+            if stage.placement is not None
+        }
+        self._executors = make_executors(set(self._where.values()), segments, self._told)
+        self._feeds: dict[StageId, _ThreadFeed | _InlineFeed] = {}
+        for stage in layout.stages:
+            if stage.source is not None:
+                make, feed = maker_of(stage.source), _InlineFeed if inline else _ThreadFeed
+                self._feeds[stage.spec.id] = feed(self, stage.spec.id, make, stage.labels[0])
+        self._driver = Driver(Scheduler(layout.specs), self)
+
+    # -- the consumer's side ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin."""
+        with self._lock:
+            self._handling = True
+            try:
+                self._driver.start(monotonic())
+            finally:
+                self._handling = False
+        for feed in self._feeds.values():
+            feed.start()
+
+    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None:
+        """Return the next frame of results, a failure outside the items' order, or None at the end.
+
+        With a timeout (seconds) also `WAITING`, when nothing came for so long.
+        """
+        if self._in_hand is not None:
+            sink, self._in_hand = self._in_hand, None
+            self.handle(FrameConsumed(at=monotonic(), sink=sink))
+        if self._inline:
+            self._work_until_result()
+        try:
+            found = self._results.get(timeout=timeout)
+        except Empty:
+            return WAITING
+        if isinstance(found, tuple):
+            self._in_hand = found[0]
+        return found
+
+    def stop(self) -> None:
+        """Ask the sources for no more."""
+        self.handle(StopRequested(at=monotonic()))
+
+    def tallies(self) -> tuple[StageTally, ...]:
+        """Return every stage's counts."""
+        with self._lock:
+            return self._driver.scheduler.tallies()
+
+    def close(self) -> None:
+        """End everything that still runs."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        for feed in self._feeds.values():
+            feed.stop()
+        for executor in self._executors.values():
+            executor.abandon()
+        for feed in self._feeds.values():
+            feed.join()
+        self._results.put(None)  # wakes a consumer that waits in another thread
+
+    def _work_until_result(self) -> None:
+        executor = self._executors.get("inline")
+        assert executor is None or isinstance(executor, InlineExecutor)
+        while self._results.empty():
+            if executor is not None and executor.step():
+                continue
+            ready = [feed for feed in self._feeds.values() if isinstance(feed, _InlineFeed) and feed.may_pull]
+            if not ready:
+                raise InternalError("an inline run has nothing to do, and no result")
+            min(ready, key=lambda feed: feed.given).pull()
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> None:
+        """Hand an event to the scheduler; from any thread."""
+        with self._lock:
+            self._events.append(event)
+            if self._handling:
+                return  # whoever is at it below us on this thread's stack takes it next
+            self._handling = True
+            try:
+                while self._events and not self._over:
+                    self._driver.handle(self._events.popleft())
+            finally:
+                self._handling = False
+
+    def _told(self, notice: Notice) -> None:
+        match notice:
+            case ChunkAnswer():
+                with self._lock:
+                    frame = self.frame_of(notice.chunk)
+                    event = FrameReturned(
+                        at=monotonic(),
+                        worker=notice.worker,
+                        frame=frame,
+                        counts=notice.counts,
+                        seconds=notice.seconds,
+                        more=notice.more,
+                        done=notice.done,
+                    )
+                    self.handle(event)
+            case WorkerBroken():
+                self.handle(WorkerFailed(at=monotonic(), worker=notice.worker, failure=notice.failure))
+            case WorkerClosed():
+                with self._lock:
+                    self._workers.pop(notice.worker, None)
+                    self._finish_if_closed()
+            case _:
+                assert_never(notice)
+
+    def frame_of(self, chunk: Chunk) -> Frame:
+        """Return the header of a frame whose items this run keeps."""
+        payload = NO_PAYLOAD
+        count = len(chunk.items)
+        if count:
+            payload = PayloadId(self._next_payload)
+            self._next_payload += 1
+            self._payloads[payload] = chunk
+        return Frame(count=count, span=count, upto=chunk.upto, payload=payload, failure=chunk.failure)
+
+    def _chunk_of(self, frame: Frame) -> Chunk:
+        if frame.payload == NO_PAYLOAD:
+            chunk = Chunk([], (), frame.upto)
+        else:
+            chunk = self._payloads[frame.payload].view(frame.skip, frame.count, frame.prefix)
+        failure = frame.failure
+        assert failure is None or isinstance(failure, Failure)
+        return Chunk(chunk.items, chunk.columns, frame.upto, failure)
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def start_worker(self, command: StartWorker) -> None:
+        where = self._where[command.stage]
+        self._workers[command.worker] = where
+        self._executors[where].start(command.worker, command.stage, command.slot)
+
+    def run_frame(self, command: RunFrame) -> None:
+        chunk = self._chunk_of(command.frame) if command.frame is not None else None
+        task = ChunkTask(command.worker, command.leg, chunk, command.part_items, command.skip_items)
+        self._executors[self._where[command.stage]].run(task)
+
+    def go_on(self, command: ContinueFrame) -> None:
+        self._executors[self._workers[command.worker]].go_on(command.worker)
+
+    def stop_worker(self, command: StopWorker) -> None:
+        if command.worker in self._workers:
+            self._executors[self._workers[command.worker]].stop(command.worker)
+
+    def allow(self, command: AllowSource) -> None:
+        self._feeds[command.source].allow(command.items, command.size)
+
+    def stop_source(self, command: StopSource) -> None:
+        self._feeds[command.source].stop()
+
+    def deliver(self, command: Deliver) -> None:
+        self._results.put((command.sink, self._chunk_of(command.frame)))
+
+    def end_sink(self, command: EndSink) -> None:
+        pass  # the end of the last one ends the run
+
+    def free(self, command: FreePayload) -> None:
+        del self._payloads[command.payload]
+
+    def finish(self) -> None:
+        self._finishing = True
+        for worker, where in list(self._workers.items()):
+            self._executors[where].stop(worker)
+        self._finish_if_closed()
+
+    def fail(self, command: FailRun) -> None:
+        assert isinstance(command.failure, Failure)  # a thread cannot be lost
+        self._results.put(command.failure)
+
+    def _finish_if_closed(self) -> None:
+        if self._finishing and not self._workers:
+            self._results.put(None)
+
+
+class _Feed:
+    """Where a feeder of this process gets its allowance and puts its frames."""
+
+    def __init__(self, run: LocalRun, source: StageId) -> None:
+        self._run = run
+        self._source = source
+        self._allowed = 0
+        self._size = 1
+        self._stopped = False
+
+    def send(self, chunk: Chunk) -> None:
+        with self._run._lock:  # noqa: SLF001 - one unit with the run: the payload must be known before the event
+            if self._run._over:  # noqa: SLF001
+                raise PortGone
+            frame = self._run.frame_of(chunk)
+            self._run.handle(SourcePulled(at=monotonic(), source=self._source, frame=frame))
+
+    def end(self) -> None:
+        self._run.handle(SourceEnded(at=monotonic(), source=self._source))
+
+
+class _ThreadFeed(_Feed):
+    """A source iterated in a thread of its own."""
+
+    def __init__(self, run: LocalRun, source: StageId, make: Callable[[], Any], label: Label) -> None:
+        super().__init__(run, source)
+        self._changed = threading.Condition()
+        feeder = Feeder(make, label, self, "")
+        self._thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def allow(self, items: int, size: int) -> None:
+        with self._changed:
+            self._allowed, self._size = items, size
+            self._changed.notify()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+    def wait(self, pulled: int) -> tuple[int, int] | None:
+        with self._changed:
+            while not self._stopped and self._allowed <= pulled:
+                self._changed.wait()
+            return None if self._stopped else (self._allowed, self._size)
+
+    def join(self) -> None:
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(JOIN_SECONDS)
+
+
+class _InlineFeed(_Feed):
+    """A source iterated one item at a time by whoever drives the run."""
+
+    def __init__(self, run: LocalRun, source: StageId, make: Callable[[], Any], label: Label) -> None:
+        super().__init__(run, source)
+        self.given = 0
+        self._steps = Feeder(make, label, self, "").steps()
+        self._ended = False
+
+    @property
+    def may_pull(self) -> bool:
+        """Whether it has something to do: an item to pull, or to end."""
+        return not self._ended and (self._stopped or self._allowed > self.given)
+
+    def start(self) -> None:
+        pass
+
+    def allow(self, items: int, size: int) -> None:
+        self._allowed, self._size = items, size
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def wait(self, pulled: int) -> tuple[int, int] | None:
+        return None if self._stopped else (pulled + 1, 1)
+
+    def pull(self) -> None:
+        self.given += 1
+        self._ended = next(self._steps, None) is None
+
+    def join(self) -> None:
+        close = getattr(self._steps, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,215 @@
+"""One execution of a plan: the handle that users iterate, stop and ask for a report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from typing import TypedDict
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.identity import StageId
+from olympipe_like._model.options import ExecutorName
+from olympipe_like._model.stats import RunStats, StageStats, StageTally
+from olympipe_like._observe.progress import Progress
+from olympipe_like._observe.report import Report
+from olympipe_like._plan.layout import Layout
+from olympipe_like._runtime.local import LocalRun, Waiting
+from olympipe_like._runtime.raising import to_error
+from olympipe_like._worker.chunk import Chunk
+
+T_co = TypeVar("T_co", covariant=True)
+
+ProgressOption = bool | Callable[[Report], object] | None
+
+
+class RunOptions(TypedDict, total=False):
+    """What every terminal accepts by keyword."""
+
+    executor: ExecutorName | None  # for all stages; "inline": everything in the caller, for debugging
+    progress: ProgressOption  # None: on a terminal or in a notebook; a callable gets a Report now and then
+    queue_size: int | None  # items that wait before each stage that names no queue_size, and before the consumer
+
+
+class Engine(Protocol):
+    """What carries a run out: in this process, or in a hub."""
+
+    def start(self) -> None: ...
+    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None: ...
+    def stop(self) -> None: ...
+    def tallies(self) -> tuple[StageTally, ...]: ...
+    def close(self) -> None: ...
+
+
+class Run(Generic[T_co]):
+    """A run under way. Iterate it for the results; leaving the loop, an error or ``with`` ends all of it.
+
+    Nothing starts before the first of: ``with``, iteration.
+
+    Examples
+    --------
+    >>> from olympipe_like import Pipeline
+    >>> with Pipeline([1, 2, 3]).run() as run:
+    ...     print(list(run), run.report.stages[-1].items_in)
+    [1, 2, 3] 3
+    """
+
+    def __init__(self, layout: Layout, *, inline: bool, in_hub: bool, progress: ProgressOption = None) -> None:
+        self._layout = layout
+        self._places = {sink: index for index, sink in enumerate(layout.sinks)}
+        self._inline = inline
+        self._in_hub = in_hub
+        self._progress_option = progress
+        self._progress: Progress | None = None
+        self._engine: Engine | None = None
+        self._began = self._ended = 0.0
+        self._shown = 0.0
+        self._closed = False
+        self._finished = False
+        self._frames: Iterator[tuple[int, list[Any]]] | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Engine:
+        if self._engine is None:
+            self._progress = Progress.choose(self._progress_option)
+            self._began = self._shown = monotonic()
+            if self._in_hub:
+                from olympipe_like._runtime.hub_run import HubRun  # a run without processes needs none of it
+
+                self._engine = HubRun(self._layout, self._progress.interval if self._progress else None)
+            else:
+                self._engine = LocalRun(self._layout, inline=self._inline)
+            try:
+                self._engine.start()
+            except BaseException:
+                self.close()
+                raise
+        return self._engine
+
+    def __enter__(self) -> Run[T_co]:
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the run, whatever it is doing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._ended = monotonic()
+        try:
+            if self._engine is not None:
+                self._engine.close()
+        finally:
+            if self._progress is not None:
+                progress, self._progress = self._progress, None
+                try:
+                    progress.update(self._stats())
+                finally:
+                    progress.close()
+
+    def stop(self, drain: bool = True) -> None:
+        """Ask the sources for no more; ``drain``: what is in flight still comes out, else the run ends now."""
+        if not drain:
+            self.close()
+        elif self._engine is not None and not self._closed:
+            self._engine.stop()
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def frames(self) -> Iterator[tuple[int, list[Any]]]:
+        """Yield (place of the leaf, items) as they come; ends or fails as the run does."""
+        if self._frames is None:
+            self._frames = self._make_frames()
+        return self._frames
+
+    def _make_frames(self) -> Iterator[tuple[int, list[Any]]]:
+        try:
+            engine = self._begin()
+            while not self._closed:
+                found = engine.next(self._progress.interval if self._progress is not None else None)
+                self._show_progress()
+                if found is None:
+                    self._finished = not self._closed
+                    return
+                if isinstance(found, Failure):
+                    raise to_error(found)
+                if isinstance(found, Waiting):
+                    continue
+                sink, chunk = found
+                yield self._places[sink], chunk.items
+                if chunk.failure is not None:
+                    raise to_error(chunk.failure)
+        finally:
+            self.close()
+
+    def __iter__(self) -> Iterator[T_co]:
+        for _, items in self.frames():
+            yield from items
+
+    async def __aiter__(self) -> AsyncIterator[T_co]:
+        frames = self.frames()
+        try:
+            while (frame := await asyncio.to_thread(next, frames, None)) is not None:
+                for item in frame[1]:
+                    yield item
+        finally:
+            self.close()
+
+    def results(self) -> list[list[Any]]:
+        """Return all results, a list for each leaf."""
+        lists: list[list[Any]] = [[] for _ in self._places]
+        for place, items in self.frames():
+            lists[place] += items
+        return lists
+
+    # -- insight ------------------------------------------------------------------------------------------------------
+
+    @property
+    def report(self) -> Report:
+        """The run's counts and times as they stand, and what limits it."""
+        return Report(self._stats())
+
+    def _show_progress(self) -> None:
+        if self._progress is not None and monotonic() - self._shown >= self._progress.interval:
+            self._shown = monotonic()
+            self._progress.update(self._stats())
+
+    def _stats(self) -> RunStats:
+        tallies = self._engine.tallies() if self._engine is not None else ()
+        elapsed = (self._ended if self._closed else monotonic()) - self._began if self._engine is not None else 0.0
+        by_stage = {tally.stage: tally for tally in tallies}
+        stages: list[StageStats] = []
+        for stage in self._layout.stages:
+            tally = by_stage.get(stage.spec.id)
+            if tally is None:
+                continue
+            for index, (label, counts) in enumerate(zip(stage.labels, tally.ops, strict=True)):
+                main = index == stage.main
+                stages.append(
+                    StageStats(
+                        name=label.name,
+                        kind=label.kind,
+                        workers=stage.spec.workers if main else 0,
+                        items_in=counts.items_in,
+                        items_out=counts.items_out,
+                        filtered=counts.filtered,
+                        failed=counts.failed,
+                        merged=counts.merged,
+                        busy=tally.busy if main else 0.0,
+                        starved=tally.starved if main else 0.0,
+                        blocked=tally.blocked if main else 0.0,
+                        waiting=tally.waiting if index == 0 else 0,
+                        capacity=tally.capacity if index == 0 else 0,
+                        expected=stage.expected if index == 0 else None,
+                    )
+                )
+        return RunStats(elapsed=elapsed, finished=self._finished, stages=tuple(stages))

@@ -1,0 +1,41 @@
+"""What a source gives a run: its items afresh, or an error if they can be had only once and were."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from olympipe_like._plan.operators import Source
+from olympipe_like.errors import SourceExhausted
+
+
+class OneShot:
+    """An iterator given as a source: good for one run."""
+
+    def __init__(self, iterator: Any, name: str) -> None:
+        self.iterator = iterator
+        self.name = name
+        self._taken = False
+
+    def take(self) -> Any:
+        """Return the iterator, once.
+
+        Raises
+        ------
+        SourceExhausted
+            The second time, or if a generator has been run to its end elsewhere.
+        """
+        over = inspect.isgenerator(self.iterator) and inspect.getgeneratorstate(self.iterator) == inspect.GEN_CLOSED
+        if self._taken or over:
+            raise SourceExhausted(self.name)
+        self._taken = True
+        return self.iterator
+
+
+def maker_of(source: Source) -> Callable[[], Any]:
+    """Return what makes a run's items; raises now what the caller should hear before anything starts."""
+    if source.factory:
+        return lambda: source.datas(*source.args, **source.kwargs)
+    datas = source.datas.take() if isinstance(source.datas, OneShot) else source.datas
+    return lambda: datas

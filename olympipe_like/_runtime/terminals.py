@@ -1,0 +1,135 @@
+"""What runs a plan: results as lists, as an iterator, as a handle; and what shows a plan without running it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from olympipe_like._plan import checks, drawing
+from olympipe_like._plan import operators as ops
+from olympipe_like._plan.call_site import call_site
+from olympipe_like._plan.checks import NewStage
+from olympipe_like._plan.graph import Node
+from olympipe_like._plan.layout import lay_out
+from olympipe_like._runtime.run import Run, RunOptions
+from olympipe_like.errors import PlanTypeError
+
+if TYPE_CHECKING:
+    import sys
+
+    if sys.version_info >= (3, 11):
+        from typing import Unpack
+    else:
+        from typing_extensions import Unpack
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Runnable(Generic[T]):
+    """A node of a plan that can be run."""
+
+    _node: Node
+
+    def run(self, **run: Unpack[RunOptions]) -> Run[T]:
+        """Return a handle on a new run: iterate it, `stop` it, ask for its ``report``.
+
+        Run options, the same for every terminal: ``executor`` for all stages ("inline": everything in the caller, for
+        debugging), ``progress`` (None: bars on a terminal or in a notebook; True, False, or a function that is given
+        a report now and then), ``queue_size`` for every stage that names none, and before the consumer.
+        """
+        return _open([self._node], run)
+
+    def __iter__(self) -> Iterator[T]:
+        """Run, and yield the results as they come. Leaving the loop stops everything."""
+        return iter(self.run())
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """As `__iter__`, without holding up the event loop."""
+        return self.run().__aiter__()
+
+    def wait_for_result(self, **run: Unpack[RunOptions]) -> list[T]:
+        """Run, and return all results.
+
+        Raises
+        ------
+        StageFailed
+            If a stage's function raised; also an instance of what it raised.
+        """
+        results: list[T] = _open([self._node], run).results()[0]
+        return results
+
+    def wait_for_results(
+        self, other_pipes: Sequence[Runnable[Any]] | None = None, **run: Unpack[RunOptions]
+    ) -> list[list[Any]]:
+        """Run together with others, and return a list of results for each, this one first."""
+        return self.wait_for_all_results([self, *(other_pipes or ())], **run)
+
+    @staticmethod
+    def wait_for_all_results(pipes: Sequence[Runnable[Any]], **run: Unpack[RunOptions]) -> list[list[Any]]:
+        """Run several pipelines as one, stages they share once; return a list of results for each.
+
+        >>> from olympipe_like import Pipeline
+        >>> p = Pipeline([1, 2]).task(lambda x: x * 10)
+        >>> Pipeline.wait_for_all_results([p, p.task(str)])
+        [[10, 20], ['10', '20']]
+        """
+        return _open(_nodes(pipes), run).results() if pipes else []
+
+    def wait_for_completion(
+        self, other_pipes: Sequence[Runnable[Any]] | None = None, **run: Unpack[RunOptions]
+    ) -> None:
+        """Run for the effects; results are dropped as they come."""
+        for _ in _open(_nodes([self, *(other_pipes or ())]), run).frames():
+            pass
+
+    def wait_and_reduce(self, accumulator: U, reducer: Callable[[T, U], U], **run: Unpack[RunOptions]) -> U:
+        """Run, fold all results into one with ``reducer(item, accumulator)``, and return that.
+
+        >>> from olympipe_like import Pipeline
+        >>> Pipeline([1, 2, 3]).wait_and_reduce(0, lambda item, total: total + item)
+        6
+        """
+        stage = NewStage(None, reducer, "reduce")
+        checks.function(stage.where, "reducer", reducer)
+        op = ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer)
+        result: U = _open([Node(op, (self._node,), stage.site)], run).results()[0][0]
+        return result
+
+    def explain(self) -> str:
+        """Return what a run would consist of: stages, workers, windows, what rides along; runs nothing."""
+        return drawing.explain([self._node])
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {drawing.one_line(self._node)}>"
+
+
+def _nodes(pipes: Sequence[object]) -> list[Node]:
+    for pipe in pipes:
+        if not isinstance(pipe, Runnable):
+            raise PlanTypeError(f"run ({call_site()}): expected pipelines, got {type(pipe).__name__}")
+    return [pipe._node for pipe in pipes if isinstance(pipe, Runnable)]
+
+
+def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
+    """Return a run of these leaves, not begun."""
+    where = f"run ({call_site()})"
+    unknown = set(options) - {"executor", "progress", "queue_size"}
+    if unknown:
+        raise PlanTypeError(
+            f"{where}: unknown option {sorted(unknown)[0]!r}; there are executor, progress and queue_size"
+        )
+    executor = options.get("executor")
+    if executor is not None:
+        checks.executor(where, executor)
+    queue_size = options.get("queue_size")
+    if queue_size is not None:
+        checks.whole_number(where, "queue_size", queue_size, 1)
+    layout = lay_out(leaves, executor, queue_size)
+    used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}
+    factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
+    inline = executor == "inline" or (not factories and used <= {"inline"})
+    in_hub = not inline and ("process" in used or factories)
+    return Run(layout, inline=inline, in_hub=in_hub, progress=options.get("progress"))
+
+

@@ -1,0 +1,124 @@
+"""Where a run's frames come from and where they go: sources with their allowance, sinks with their deliveries."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from olympipe_like._model.commands import AllowSource, Deliver, EndSink, StopSource
+from olympipe_like._model.frame import Frame, OpCounts
+from olympipe_like._model.topology import StageSpec
+from olympipe_like._scheduler.edge import Edge
+from olympipe_like._scheduler.ledger import Ledger
+from olympipe_like._scheduler.route import RouteStage
+from olympipe_like._scheduler.sizing import FrameSizer
+from olympipe_like._scheduler.stage import Stage
+
+
+class SourceStage(Stage):
+    """Lets a source run ahead of the consumer as far as the windows allow, and no item further.
+
+    The allowance is a running total, so a repeated or late one can do no harm.
+    """
+
+    def __init__(self, spec: StageSpec, ledger: Ledger, sizer: FrameSizer, max_frame: int) -> None:
+        super().__init__(spec, ledger)
+        self.held = False  # a concat has not come to this source yet
+        self._sizer = sizer
+        self._max_frame = max_frame
+        self.limits: list[RouteStage] = []  # limits that count this source's items one by one
+        self.pulled_items = 0
+        self._demand = spec.demand
+        self._frames = 0
+        self._allowed = 0
+        self._stopped = False
+
+    def pulled(self, frame: Frame) -> None:
+        """Take the source's next frame."""
+        number = self._frames
+        self._frames += 1
+        self.pulled_items += frame.count
+        self.tally.add(0, OpCounts(frame.count, frame.count, 0, 1 if frame.failure else 0))
+        self.ledger.payloads.hold(frame)
+        self.emit(number, frame)
+        self.ledger.payloads.drop(frame)
+        self.ledger.mark(self.id)
+
+    def source_ended(self) -> None:
+        """Note that no further frame will come."""
+        self._stopped = True
+        self.end(self._frames)
+
+    def stop(self) -> None:
+        """Ask for no more."""
+        if not self._stopped:
+            self._stopped = True
+            self.ledger.command(StopSource(self.id))
+
+    def advance(self) -> None:
+        """Raise the allowance if there is room."""
+        if self._stopped or self.held:
+            return
+        if self.ledger.stopping or not self.is_wanted(self._frames):
+            self.stop()
+            return
+        demand = self._needed()
+        size = min(self._sizer.size, self._max_frame)
+        wanting = [edge for edge in self.outputs if edge.wants(self._frames)]
+        allowed = self.pulled_items + min(edge.room(size) for edge in wanting)
+        if demand is not None:
+            allowed = min(allowed, demand)
+        # Raise in steps of an eighth of the window while the source still has some to go on: a message an item
+        # would cost more than the item.
+        step = max(1, min(edge.capacity for edge in wanting) // 8) if self._allowed > self.pulled_items else 1
+        if allowed - self._allowed >= step:
+            self._allowed = allowed
+            self.ledger.command(AllowSource(self.id, allowed, size))
+
+
+    def _needed(self) -> int | None:
+        """Return how many items in all the limits downstream can use; more only when some were dropped on the way."""
+        if self._demand is not None and self.pulled_items >= self._demand:
+            missing = [limit.left for limit in self.limits if limit.left and limit.nothing_is_coming]
+            if missing:
+                self._demand = self.pulled_items + max(missing)
+        return self._demand
+
+
+class SinkStage(Stage):
+    """Hands frames to the caller as they come in turn; they count against the window until consumed."""
+
+    def __init__(self, spec: StageSpec, ledger: Ledger) -> None:
+        super().__init__(spec, ledger)
+        self._delivered: deque[tuple[int, Frame]] = deque()
+
+    @property
+    def edge(self) -> Edge:
+        """The one input."""
+        return self.inputs[0]
+
+    def advance(self) -> None:
+        """Deliver what is in turn; end when all has been delivered."""
+        edge = self.edge
+        while not self.ended and (number := edge.next()) is not None:
+            frame = edge.take(number)
+            self.tally.add(0, OpCounts(frame.count, frame.count))
+            if frame.is_silent and frame.failure is None:
+                self.finish(edge, number, frame)
+                continue
+            self._delivered.append((number, frame))
+            self.ledger.command(Deliver(self.id, frame))
+            if frame.failure is not None:
+                self.close_inputs()
+                self._finished()
+        if edge.exhausted:
+            self._finished()
+
+    def consumed(self) -> None:
+        """The caller is done with the oldest delivery."""
+        number, frame = self._delivered.popleft()
+        self.finish(self.edge, number, frame)
+
+    def _finished(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self.ledger.command(EndSink(self.id))

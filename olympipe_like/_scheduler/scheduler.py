@@ -1,0 +1,206 @@
+"""The scheduler: one method in, commands out.
+
+Theory of operation. A run is a graph of stages joined by edges. A source's items travel in frames, numbered in each
+stream from 0. A stage answers every frame it takes with exactly one frame (or, for `explode`, with one or more parts
+that are numbered anew in order), so order, merging, de-duplication and the end of a stream all follow from numbers.
+
+Every edge has a window. A frame may be made only if each child has room for it, or if it is the very frame that child
+waits for. So nothing runs ahead by more than the windows, and the oldest frame of the run can always move: no graph,
+diamonds included, can deadlock. Sources get the same room as an allowance.
+
+Knows frames, windows, workers, attempts. Does not know time (it comes in events), processes, bytes or user code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from olympipe_like._model.closed import assert_never
+from olympipe_like._model.commands import Command, FinishRun, StartWorker
+from olympipe_like._model.events import (
+    Event,
+    FrameConsumed,
+    FrameReturned,
+    SourceEnded,
+    SourcePulled,
+    StopRequested,
+    WorkerFailed,
+    WorkerLost,
+)
+from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.stats import StageTally
+from olympipe_like._model.topology import Role, StageSpec
+from olympipe_like._scheduler.edge import Edge
+from olympipe_like._scheduler.ends import SinkStage, SourceStage
+from olympipe_like._scheduler.ledger import Ledger
+from olympipe_like._scheduler.route import RouteStage
+from olympipe_like._scheduler.sizing import MAX_ITEMS, FrameSizer
+from olympipe_like._scheduler.stage import Stage
+from olympipe_like._scheduler.work import WorkStage
+
+
+class Scheduler:
+    """Decides everything about one run; does nothing itself."""
+
+    def __init__(self, specs: Sequence[StageSpec]) -> None:
+        self._ledger = Ledger()
+        self._stages: list[Stage] = []
+        self._owner: dict[WorkerId, WorkStage] = {}
+        self._finished = False
+        max_frame = min([MAX_ITEMS, *(max(spec.queue_size, 1) for spec in specs if spec.queue_size is not None)])
+        in_order: dict[StageId, bool] = {}
+        sizers: dict[StageId, tuple[FrameSizer, ...]] = {}
+        for spec in specs:
+            own = FrameSizer()
+            stage = self._make(spec, own, max_frame)
+            for leg, parent in enumerate(spec.inputs):
+                self._link(self._stages[parent], stage, leg, in_order[parent], sizers[parent])
+            inherited = tuple(dict.fromkeys(each for parent in spec.inputs for each in sizers[parent]))
+            frames_itself = spec.role is Role.SOURCE or spec.parts
+            sizers[spec.id] = (own,) if frames_itself else inherited
+            in_order[spec.id] = spec.role is not Role.MAP or spec.parts or (spec.ordered and in_order[spec.inputs[0]])
+            self._stages.append(stage)
+        self._sinks = [stage for stage in self._stages if isinstance(stage, SinkStage)]
+        self._sources = [stage for stage in self._stages if isinstance(stage, SourceStage)]
+        for stage in self._stages:
+            if isinstance(stage, RouteStage):
+                counted = [self._source(source) for source in stage.spec.sources]
+                stage.pulled = partial(_total_pulled, counted)
+                for source in counted:
+                    source.limits.append(stage)
+        self._concats = [stage for stage in self._stages if stage.spec.role is Role.CONCAT]
+
+    def _make(self, spec: StageSpec, sizer: FrameSizer, max_frame: int) -> Stage:
+        match spec.role:
+            case Role.SOURCE:
+                return SourceStage(spec, self._ledger, sizer, max_frame)
+            case Role.MAP | Role.SCAN:
+                return WorkStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
+            case Role.LIMIT | Role.SKIP | Role.CONCAT | Role.ARRIVAL:
+                return RouteStage(spec, self._ledger)
+            case Role.SINK:
+                return SinkStage(spec, self._ledger)
+            case _:
+                assert_never(spec.role)
+
+    def _link(self, parent: Stage, child: Stage, leg: int, in_order: bool, sizers: tuple[FrameSizer, ...]) -> None:
+        spec = child.spec
+        # Whoever merges by source position needs the numbers' order even where the frames come as completed.
+        takes_in_order = spec.role is not Role.MAP and (in_order or len(spec.inputs) > 1)
+        edge = Edge(
+            parent.id,
+            child.id,
+            leg,
+            queue_size=None if spec.queue_size is None else spec.queue_size + max(spec.workers, 1),
+            unbounded=leg in spec.unbounded_legs,
+            in_order=takes_in_order,
+            in_order_numbers=in_order,
+            sizers=sizers,
+        )
+        parent.outputs.append(edge)
+        child.inputs.append(edge)
+        if isinstance(child, WorkStage):
+            for sizer in sizers:
+                sizer.expect(child.id)
+
+    def start(self, at: float) -> list[Command]:
+        """Ask for the workers and let the sources begin."""
+        self._ledger.at = at
+        for stage in self._stages:
+            if isinstance(stage, WorkStage):
+                stage.start()
+            self._ledger.mark(stage.id)
+        return self._settle()
+
+    def handle(self, event: Event) -> list[Command]:
+        """Take note of what happened; return what to do, in this order."""
+        self._ledger.at = event.at
+        match event:
+            case FrameReturned() | WorkerLost() | WorkerFailed():
+                self._worker_event(event)
+            case SourcePulled():
+                self._source(event.source).pulled(event.frame)
+            case SourceEnded():
+                self._source(event.source).source_ended()
+            case FrameConsumed():
+                sink = self._stages[event.sink]
+                assert isinstance(sink, SinkStage)
+                sink.consumed()
+            case StopRequested():
+                self._ledger.stopping = True
+                for source in self._sources:
+                    self._ledger.mark(source.id)
+            case _:
+                assert_never(event)
+        return self._settle()
+
+    def _worker_event(self, event: FrameReturned | WorkerLost | WorkerFailed) -> None:
+        owner = self._owner[event.worker]
+        if isinstance(event, WorkerFailed):
+            owner.failed(event)
+        elif not owner.has_worker(event.worker):
+            return  # it was asked to stop; whatever it did then is its own affair
+        elif isinstance(event, FrameReturned):
+            owner.returned(event)
+        else:
+            owner.lost(event)
+
+    def _source(self, source: StageId) -> SourceStage:
+        stage = self._stages[source]
+        assert isinstance(stage, SourceStage)
+        return stage
+
+    def _settle(self) -> list[Command]:
+        self._hold_sources()
+        while (marked := self._ledger.next_marked()) is not None:
+            self._stages[marked].advance()
+            if self._concats:
+                self._hold_sources()
+        for command in self._ledger.commands:
+            if isinstance(command, StartWorker):
+                owner = self._stages[command.stage]
+                assert isinstance(owner, WorkStage)
+                self._owner[command.worker] = owner
+        if not self._finished and all(sink.ended for sink in self._sinks):
+            self._finished = True
+            self._ledger.command(FinishRun())
+        commands = self._ledger.commands[:]
+        self._ledger.commands.clear()
+        return commands
+
+    def _hold_sources(self) -> None:
+        """Leave a source alone while only later legs of a concat could use it: it may never be needed."""
+        if not self._concats:
+            return
+        hungry: dict[StageId, bool] = {}
+        for stage in reversed(self._stages):
+            hungry[stage.id] = stage.spec.role is Role.SINK or any(
+                hungry[edge.child] and self._is_current(edge) for edge in stage.outputs
+            )
+            if isinstance(stage, SourceStage) and stage.held == hungry[stage.id]:
+                stage.held = not hungry[stage.id]
+                self._ledger.mark(stage.id)
+
+    def _is_current(self, edge: Edge) -> bool:
+        child = self._stages[edge.child]
+        return not (child.spec.role is Role.CONCAT and isinstance(child, RouteStage)) or child.current_leg is edge
+
+    def tallies(self) -> tuple[StageTally, ...]:
+        """Return every stage's counts as they stand."""
+        return tuple(
+            StageTally(
+                stage.id,
+                tuple(OpCounts(*row) for row in stage.tally.ops),
+                stage.tally.busy,
+                stage.tally.starved,
+                stage.tally.blocked,
+                sum(edge.waiting_items for edge in stage.inputs),
+                sum(edge.capacity for edge in stage.inputs),
+            )
+            for stage in self._stages
+        )
+
+
+def _total_pulled(sources: list[SourceStage]) -> int:
+    return sum(source.pulled_items for source in sources)

@@ -1,0 +1,96 @@
+"""What every stage of a run has: input edges, output edges, an end. Knows neither workers nor merging."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+from olympipe_like._model.frame import Frame
+from olympipe_like._model.topology import StageSpec
+from olympipe_like._scheduler.edge import Edge
+from olympipe_like._scheduler.ledger import Ledger, Tally
+
+
+class Stage(ABC):
+    """One stage's state. `advance` does whatever can be done now and is called until nothing more can."""
+
+    def __init__(self, spec: StageSpec, ledger: Ledger) -> None:
+        self.spec = spec
+        self.id = spec.id
+        self.ledger = ledger
+        self.inputs: list[Edge] = []
+        self.outputs: list[Edge] = []
+        self.tally = Tally(spec.ops)
+        self.ended = False  # its last frame is out
+
+    @abstractmethod
+    def advance(self) -> None:
+        """Do all that can be done now."""
+
+    # -- towards the children -----------------------------------------------------------------------------------------
+
+    def may_emit(self, number: int) -> bool:
+        """Whether every child that wants the frame has room for it."""
+        return all(edge.admits(number) for edge in self.outputs)
+
+    def is_wanted(self, number: int) -> bool:
+        """Whether any child wants the frame."""
+        return any(edge.wants(number) for edge in self.outputs)
+
+    def grant(self, number: int, items: int) -> None:
+        """Reserve room for a frame at every child."""
+        for edge in self.outputs:
+            edge.grant(number, items)
+
+    def emit(self, number: int, frame: Frame) -> None:
+        """Give a frame to every child that wants it. The caller keeps (and later drops) its own hold."""
+        for edge in self.outputs:
+            if edge.wants(number):
+                self.ledger.payloads.hold(frame)
+                edge.put(number, frame)
+                for sizer in edge.sizers:
+                    sizer.observe_bytes(frame.nbytes, frame.span)
+                self.ledger.mark(edge.child)
+
+    def end(self, total: int) -> None:
+        """Tell the children how many frames there are in all."""
+        if not self.ended:
+            self.ended = True
+            for edge in self.outputs:
+                edge.total = total
+                self.ledger.mark(edge.child)
+
+    # -- towards the parents ------------------------------------------------------------------------------------------
+
+    def finish(self, edge: Edge, number: int, frame: Frame) -> None:
+        """Be done with an input frame: its room is free, its payload is not needed here any more."""
+        edge.finish(number)
+        self.ledger.payloads.drop(frame)
+        self.ledger.mark(edge.parent)
+        self.ledger.mark(self.id)
+
+    def close_inputs(self, cut: int | None = None) -> None:
+        """Want no more input: nothing at all, or (``cut``) nothing from that frame on."""
+        for edge in self.inputs:
+            for frame in edge.close(edge.taken if cut is None else cut):
+                self.ledger.payloads.drop(frame)
+            self.ledger.mark(edge.parent)
+
+    def drain_unwanted(self) -> bool:
+        """Close the inputs when no child wants anything more, whatever its number; say whether that is so."""
+        if self.outputs and all(edge.cut is not None and edge.is_finished for edge in self.outputs):
+            if not self.ended:
+                self.ended = True
+                self.close_inputs()
+            return True
+        return False
+
+
+def part_of(frame: Frame, skip: int, count: int, *, keep_failure: bool) -> Frame:
+    """Return the cut of a frame that holds ``count`` items after its first ``skip``."""
+    return replace(
+        frame,
+        skip=frame.skip + skip,
+        count=count,
+        failure=frame.failure if keep_failure else None,
+    )

@@ -1,0 +1,1 @@
+"""Bytes: what crosses between processes, how it is packed and how it is carried."""

@@ -1,0 +1,164 @@
+"""Items to bytes and back. Pickle protocol 5 of the whole frame at once, large buffers outside it.
+
+Knows bytes. Does not know sockets, shared memory or what the items mean.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+from olympipe_like._transport.callables import ShippingError, pack, unpack
+
+OUT_OF_BAND_BYTES = 4096
+"""Smaller buffers are cheaper inside the pickle: each one outside costs an allocation and a vector."""
+
+Buffer = bytes | bytearray | memoryview
+
+
+class EncodingError(Exception):
+    """An item cannot be pickled; ``index`` says which, ``__cause__`` why."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+class DecodingError(Exception):
+    """An item cannot be rebuilt; ``index`` says which, ``items`` are those before it, ``__cause__`` says why."""
+
+    def __init__(self, index: int, items: list[Any], rest: Any) -> None:
+        super().__init__(index)
+        self.index = index
+        self.items = items
+        self.rest = rest
+
+
+class _OneByOne:
+    """Marks items that were pickled each for itself."""
+
+    def __init__(self, blobs: list[bytes]) -> None:
+        self.blobs = blobs
+
+
+def encode(items: list[Any], rest: Any) -> list[Buffer]:
+    """Return the items and what goes with them as one pickle and the buffers outside it.
+
+    Raises
+    ------
+    EncodingError
+        If an item cannot be pickled, not even by value as functions are.
+    """
+    buffers: list[Buffer] = []
+
+    def keep_outside(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous in any order: pickle copies it
+            return True
+        if raw.nbytes < OUT_OF_BAND_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    try:
+        data = pickle.dumps((rest, items), protocol=5, buffer_callback=keep_outside)
+    except Exception:  # noqa: BLE001 - whatever it was, the item at fault is found below, and raises again
+        data = pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)
+        buffers = []
+    return [data, *buffers]
+
+
+def _encode_one_by_one(items: list[Any]) -> list[bytes]:
+    blobs = []
+    for index, item in enumerate(items):
+        try:
+            try:
+                blob = pickle.dumps(item, protocol=5)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                # Lambdas, local classes and the like travel by value; what even that refuses keeps its first error.
+                try:
+                    blob = pickle.dumps(pack(item), protocol=5)
+                except ShippingError:
+                    raise error from None
+        except BaseException as error:  # noqa: BLE001 - user code runs while pickling
+            raise EncodingError(index) from error
+        blobs.append(blob)
+    return blobs
+
+
+def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
+    """Return what `encode` was given: items, rest.
+
+    Raises
+    ------
+    DecodingError
+        If an item cannot be rebuilt.
+    """
+    try:
+        rest, items = pickle.loads(data, buffers=buffers)
+    except BaseException as error:  # noqa: BLE001 - user code runs while unpickling
+        raise _find_culprit(data, buffers) from error
+    if isinstance(items, _OneByOne):
+        return _decode_one_by_one(items.blobs, rest), rest
+    return items, rest
+
+
+def _decode_one_by_one(blobs: list[bytes], rest: Any) -> list[Any]:
+    from olympipe_like._transport.callables import Shipment
+
+    items: list[Any] = []
+    for index, blob in enumerate(blobs):
+        try:
+            item = pickle.loads(blob)
+            items.append(unpack(item) if isinstance(item, Shipment) else item)
+        except BaseException as error:  # noqa: BLE001 - as above
+            raise DecodingError(index, items, rest) from error
+    return items
+
+
+def _find_culprit(data: Buffer, buffers: Sequence[Buffer]) -> DecodingError:
+    """Unpickle again with Python's own unpickler, whose place in the stream tells which item it failed on."""
+    stream = bytes(data)
+    file = io.BytesIO(stream)
+    reader: Any = pickle._Unpickler(file, buffers=buffers)
+    try:
+        reader.load()
+    except BaseException:  # noqa: BLE001 - it fails again, that is the point
+        place = file.tell()
+        frame = reader._unframer.current_frame
+        if frame is not None:
+            place -= len(frame.getbuffer()) - frame.tell()
+        index = bisect_left(_item_starts(stream), place) - 1
+        levels = [*reader.metastack, reader.stack]
+        if index >= 0 and len(levels[0]) > 1:
+            rest, built = levels[0][0], levels[0][1] + (levels[1] if len(levels) > 1 else [])
+            return DecodingError(index, built[:index], rest)
+    return DecodingError(0, [], None)
+
+
+def _item_starts(stream: bytes) -> list[int]:
+    """Return where in the pickle of (rest, [items...]) each item begins, without building anything."""
+    starts: list[int] = []
+    stack: list[int] = []  # for each object on the unpickler's stack, where it begins; -1: a mark
+    for opcode, _, position in pickletools.genops(stream):
+        assert position is not None
+        before, after = opcode.stack_before, opcode.stack_after
+        begins, single = position, len(before)
+        if pickletools.markobject in before:
+            single = before.index(pickletools.markobject)
+            mark = len(stack) - 1 - stack[::-1].index(-1)
+            inside = stack[mark + 1 :]
+            del stack[mark:]
+            if opcode.name == "APPENDS" and len(stack) == 2:
+                starts += inside
+        elif opcode.name == "APPEND" and len(stack) == 3:
+            starts.append(stack[-1])
+        for _ in range(single):
+            begins = stack.pop()
+        stack += [-1 if each is pickletools.markobject else begins for each in after]
+    return starts

@@ -1,0 +1,190 @@
+"""Whole messages over a stream socket: a blocking end for workers and callers, a non-blocking one for the hub."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+_HEADER = struct.Struct("!IQ")  # length of the pickled message, length of the payload behind it
+_READ_BYTES = 1 << 18
+_MAX_VECTORS = 512  # buffers handed to one sendmsg; Linux takes 1024
+
+Buffer = bytes | bytearray | memoryview
+Message = tuple[Any, bytearray | None]
+
+
+def _frame_message(message: object, payload: Sequence[Buffer]) -> list[Buffer]:
+    data = pickle.dumps(message, protocol=5)
+    size = sum(memoryview(part).nbytes for part in payload)
+    return [_HEADER.pack(len(data), size) + data, *payload]
+
+
+class _Parser:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next(self) -> Message | None:
+        buffer = self._buffer
+        if len(buffer) < _HEADER.size:
+            return None
+        length, size = _HEADER.unpack_from(buffer)
+        start = _HEADER.size
+        end = start + length + size
+        if len(buffer) < end:
+            return None
+        with memoryview(buffer) as view:
+            message = pickle.loads(view[start : start + length])
+            payload = bytearray(view[start + length : end]) if size else None
+        del buffer[:end]
+        return message, payload
+
+
+class Connection:
+    """The blocking end. One thread at a time may receive, one may send."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._parser = _Parser()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for waiting."""
+        return self._socket.fileno()
+
+    def send(self, message: object, payload: Sequence[Buffer] = ()) -> None:
+        """Send a message and its payload; waits while the other side is behind.
+
+        Raises
+        ------
+        OSError
+            If the other side is gone.
+        """
+        parts = [memoryview(part).cast("B") for part in _frame_message(message, payload)]
+        while parts:
+            sent = self._socket.sendmsg(parts[:_MAX_VECTORS])
+            while parts and sent >= parts[0].nbytes:
+                sent -= parts.pop(0).nbytes
+            if sent:
+                parts[0] = parts[0][sent:]
+
+    def receive(self) -> Message:
+        """Return the next message; waits for it.
+
+        Raises
+        ------
+        EOFError
+            If the other side is gone.
+        """
+        while (message := self._parser.next()) is None:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except ConnectionResetError:
+                # Said once when the peer died with unread input; what it had sent before is still there.
+                data = self._socket.recv(_READ_BYTES)
+            if not data:
+                raise EOFError("the other side is gone")
+            self._parser.feed(data)
+        return message
+
+    def poll(self) -> Message | None:
+        """Return the next message if it has come already."""
+        message = self._parser.next()
+        while message is None:
+            try:
+                data = self._socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            if not data:
+                raise EOFError("the other side is gone")
+            self._parser.feed(data)
+            message = self._parser.next()
+        return message
+
+    def shut_down(self) -> None:
+        """Wake whoever waits here with an EOFError, and tell the other side."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side was faster
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._socket.close()
+
+
+class Channel:
+    """The non-blocking end: sends wait in a queue of their own, so a slow peer never stops the loop."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._parser = _Parser()
+        self._outgoing: deque[memoryview] = deque()
+        self.is_gone = False  # the other side has closed, or is dead
+
+    def fileno(self) -> int:
+        """Return the descriptor, for waiting."""
+        return self._socket.fileno()
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether something is left to send."""
+        return bool(self._outgoing)
+
+    def send(self, message: object, payload: Sequence[Buffer] = ()) -> None:
+        """Send as much as fits now, keep the rest."""
+        if not self.is_gone:
+            self._outgoing.extend(memoryview(part).cast("B") for part in _frame_message(message, payload))
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is kept, as far as it fits."""
+        outgoing = self._outgoing
+        while outgoing:
+            try:
+                sent = self._socket.sendmsg([outgoing[index] for index in range(min(len(outgoing), _MAX_VECTORS))])
+            except BlockingIOError:
+                return
+            except OSError:
+                # The peer is dead. Its exit is seen elsewhere; what it had sent can still be read.
+                outgoing.clear()
+                return
+            while outgoing and sent >= outgoing[0].nbytes:
+                sent -= outgoing.popleft().nbytes
+            if sent:
+                outgoing[0] = outgoing[0][sent:]
+
+    def receive(self) -> list[Message]:
+        """Return the messages that have come; notes when the other side is gone."""
+        resets = 0
+        while not self.is_gone:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                resets += 1  # said once, before the messages a killed peer had sent
+                self.is_gone = resets > 1
+                continue
+            if not data:
+                self.is_gone = True
+                break
+            self._parser.feed(data)
+            if len(data) < _READ_BYTES:
+                break
+        messages = []
+        while (message := self._parser.next()) is not None:
+            messages.append(message)
+        return messages
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._socket.close()

@@ -1,0 +1,160 @@
+"""What the caller, the hub and the workers say to each other. Named tuples: small, fast to pickle, fixed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import Path, StageId, WorkerId
+from olympipe_like._model.stats import StageTally
+
+
+class Parcel(NamedTuple):
+    """Where a frame's bytes are: right behind the message, or in the run's shared memory."""
+
+    lengths: tuple[int, ...]  # of the pickle and of each buffer outside it
+    offset: int | None  # in shared memory; None: behind the message
+
+
+class SlotGrant(NamedTuple):
+    """Shared memory to write one frame to; size 0: there is none, send the bytes inline."""
+
+    offset: int
+    size: int
+
+
+NO_SLOT = SlotGrant(0, 0)
+
+
+class Run(NamedTuple):
+    """Hub to worker: apply your segment to this frame (or, without a parcel and count, to none)."""
+
+    worker: WorkerId
+    leg: int
+    ended: bool  # the leg has ended; there is no frame
+    parcel: Parcel | None
+    skip: int
+    length: int  # items
+    prefix: Path
+    upto: Path
+    failure: bytes | None
+    part_items: int
+    skip_items: int
+    slot: SlotGrant
+
+
+class GoOn(NamedTuple):
+    """Hub to worker: make the next part."""
+
+    worker: WorkerId
+    slot: SlotGrant
+
+
+class Start(NamedTuple):
+    """Hub to the caller's host: start one worker of a stage that runs in the caller's process."""
+
+    worker: WorkerId
+    stage: StageId
+    slot: int
+
+
+class Stop(NamedTuple):
+    """Hub to worker or source: close and end."""
+
+    worker: WorkerId
+
+
+class Answered(NamedTuple):
+    """Worker to hub: (a part of) the answer to a frame."""
+
+    worker: WorkerId
+    parcel: Parcel | None
+    length: int  # items
+    upto: Path
+    failure: bytes | None
+    counts: tuple[OpCounts, ...]
+    seconds: float
+    more: bool
+    done: bool
+    returned: tuple[int, ...]  # slots the worker will not use
+
+
+class Broken(NamedTuple):
+    """Worker to hub: could not start, or not close."""
+
+    worker: WorkerId
+    failure: bytes
+
+
+class Closed(NamedTuple):
+    """Host to hub: a worker in the caller's process has ended."""
+
+    worker: WorkerId
+
+
+class NeedSlot(NamedTuple):
+    """Worker or source to hub: the frame at hand needs so many bytes of shared memory."""
+
+    nbytes: int
+
+
+class Allow(NamedTuple):
+    """Hub to source: pull until you have given so many items, in frames of at most ``size``."""
+
+    items: int
+    size: int
+    slot: SlotGrant
+
+
+class Pulled(NamedTuple):
+    """Source to hub: the next frame."""
+
+    parcel: Parcel | None
+    length: int  # items
+    upto: Path
+    failure: bytes | None
+    returned: tuple[int, ...]  # slots the source will not use
+
+
+class Ended(NamedTuple):
+    """Source to hub: there is no more."""
+
+
+class Delivered(NamedTuple):
+    """Hub to caller: results."""
+
+    sink: StageId
+    parcel: Parcel | None
+    skip: int
+    length: int  # items
+    prefix: Path
+    failure: bytes | None
+
+
+class SinkEnded(NamedTuple):
+    """Hub to caller: that was all on this sink."""
+
+    sink: StageId
+
+
+class Status(NamedTuple):
+    """Hub to caller: how the run stands."""
+
+    tallies: tuple[StageTally, ...]
+
+
+class Finished(NamedTuple):
+    """Hub to caller: every worker is gone; ``failure`` if the run failed outside the order of items."""
+
+    tallies: tuple[StageTally, ...]
+    failure: bytes | None
+
+
+class Consumed(NamedTuple):
+    """Caller to hub: done with the oldest frame of this sink."""
+
+    sink: StageId
+
+
+class StopSources(NamedTuple):
+    """Caller to hub: ask the sources for no more, finish what is in flight."""

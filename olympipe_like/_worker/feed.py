@@ -1,0 +1,224 @@
+"""Turns a source into frames: pulls only what is allowed, holds nothing back. Runs wherever the source lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from operator import itemgetter
+from time import perf_counter
+from typing import Any, Protocol
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._plan.layout import Label
+from olympipe_like._worker.blame import blame
+from olympipe_like._worker.chunk import Chunk, dense
+
+PULL_SECONDS = 0.001
+"""Items that were pulled wait no longer than this for company."""
+
+_NEVER_BLOCK = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
+_second = itemgetter(1)
+
+
+class PortGone(Exception):
+    """The run has ended; nobody takes frames any more."""
+
+
+class FeedPort(Protocol):
+    """Where frames go and allowances come from. Every method may raise `PortGone`."""
+
+    def wait(self, pulled: int) -> tuple[int, int] | None:
+        """Return (items that may be pulled in all, largest frame) once above ``pulled``; None: stop."""
+
+    def send(self, chunk: Chunk) -> None:
+        """Send the next frame."""
+
+    def end(self) -> None:
+        """Say that there is no more."""
+
+
+class _AsyncItems(Iterator[Any]):
+    """An async iterable as an iterator, on a loop of its own."""
+
+    def __init__(self, datas: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._items = aiter_of(datas)
+
+    def __next__(self) -> Any:
+        try:
+            return self._loop.run_until_complete(self._items.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """End the async iterator and its loop."""
+        close = getattr(self._items, "aclose", None)
+        if close is not None:
+            self._loop.run_until_complete(close())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+def aiter_of(datas: Any) -> Any:
+    """Return the async iterator of an async iterable (the builtin came with Python 3.10, its types did not)."""
+    return type(datas).__aiter__(datas)
+
+
+def iterate(datas: Any) -> Iterator[Any]:
+    """Return an iterator over a source's items, async or not."""
+    if hasattr(type(datas), "__aiter__") and not hasattr(type(datas), "__iter__"):
+        return _AsyncItems(datas)
+    return iter(datas)
+
+
+class Feeder:
+    """Pulls from one source until it ends, fails or is told to stop.
+
+    A source that is slow now gives frames of one item, sent at once. From a fast one several are pulled at a time; if
+    it then stops giving, what has come goes out after a millisecond all the same: a second thread sees to that, because
+    the first one is waiting inside the source.
+    """
+
+    def __init__(self, make: Callable[[], Any], label: Label, port: FeedPort, worker: str) -> None:
+        self._make = make
+        self._label = label
+        self._port = port
+        self._worker = worker
+        self._iterator: Iterator[Any] | None = None
+        self._given = 0
+        self._turn = threading.Condition()
+        self._pull = 0  # number of the pull at hand, even while none is going on
+        self._items: list[Any] = []
+        self._tickets: list[None] = []  # one for each item this pull may still take
+        self._flusher: threading.Thread | None = None
+        self._parked = False
+        self._over = False
+
+    def run(self) -> None:
+        """Feed; returns when there is nothing left to do."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[int]:
+        """Feed, one frame a step; for whoever has other things to do in between."""
+        failure: Failure | None = None
+        try:
+            datas = self._make()
+            self._iterator = iterate(datas)
+            yield from self._feed(never_blocks=isinstance(datas, _NEVER_BLOCK))
+        except (PortGone, GeneratorExit):
+            self._stop_flusher()
+            self._close()
+            return
+        except BaseException as error:  # noqa: BLE001 - anything a source raises is reported like any failure
+            failure = self._blame(error)
+        self._stop_flusher()
+        failure = self._close() or failure
+        with contextlib.suppress(PortGone):  # the run is over already; nobody is left to tell
+            if failure is not None:
+                chunk = dense([], self._given)
+                chunk.failure = failure
+                self._port.send(chunk)
+            self._port.end()
+
+    def _feed(self, *, never_blocks: bool) -> Iterator[int]:
+        wanted = 1
+        while (allowance := self._port.wait(self._given)) is not None:
+            allowed, size = allowance
+            began = perf_counter()
+            count = min(allowed - self._given, size if never_blocks else min(wanted, size))
+            before = self._given
+            ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)
+            if ended:
+                return
+            quick = perf_counter() - began < PULL_SECONDS / 2
+            wanted = 2 * max(self._given - before, 1) if quick else 1
+            yield self._given
+
+    def _pull_plainly(self, count: int) -> bool:
+        """Pull and send up to ``count`` items; say whether the source has ended."""
+        assert self._iterator is not None
+        items: list[Any] = []
+        try:
+            items.extend(islice(self._iterator, count))
+        finally:  # what came before an exception is sent before it
+            self._send(items)
+        return len(items) < count
+
+    def _pull_watched(self, count: int) -> bool:
+        """As `_pull_plainly`, from a source that may stop giving at any item."""
+        assert self._iterator is not None
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush, name="olympipe-feed-flush", daemon=True)
+            self._flusher.start()
+        with self._turn:
+            items: list[Any] = []
+            self._items = items
+            self._tickets = tickets = [None] * count
+            self._pull += 1
+            if self._parked:
+                self._turn.notify()
+        before = self._given
+        try:
+            # zip asks for a ticket first: without one no item is taken from the source.
+            items.extend(map(_second, zip(tickets, self._iterator, strict=False)))
+        finally:
+            with self._turn:
+                flushed = len(tickets) < count
+                self._pull += 1
+                self._items = []
+                self._send(items)
+        return not flushed and self._given - before < count
+
+    def _flush(self) -> None:
+        """Send what a pull has taken once it lasts too long, and let that pull take only the item it waits for."""
+        idle = 0
+        with self._turn:
+            while not self._over:
+                seen = self._pull
+                self._parked = idle > 20  # polled only while the source gives
+                self._turn.wait(None if self._parked else PULL_SECONDS)
+                self._parked = False
+                if self._pull != seen or self._pull % 2 == 0:
+                    idle = 0 if self._pull != seen else idle + 1
+                    continue
+                self._tickets.clear()
+                taken = self._items[:]
+                del self._items[: len(taken)]
+                with contextlib.suppress(PortGone):  # the feeding thread meets the same and ends
+                    self._send(taken)
+                while self._pull == seen and not self._over:  # nothing more to do in this pull
+                    self._parked = True
+                    self._turn.wait()
+                self._parked = False
+
+    def _send(self, items: list[Any]) -> None:
+        if items:
+            chunk = dense(items, self._given)
+            self._given += len(items)
+            self._port.send(chunk)
+
+    def _blame(self, error: BaseException) -> Failure:
+        position = f"after {self._given} items"
+        return blame(error, self._label, self._worker, kind="source", position=position)
+
+    def _close(self) -> Failure | None:
+        """Close a generator, so that its ``finally`` runs; return the failure if that raises."""
+        close = getattr(self._iterator, "close", None)
+        if close is not None and not hasattr(self._iterator, "read"):  # a file is the user's to close
+            try:
+                close()
+            except BaseException as error:  # noqa: BLE001 - the user's finally block
+                return self._blame(error)
+        return None
+
+    def _stop_flusher(self) -> None:
+        if self._flusher is not None:
+            with self._turn:
+                self._over = True
+                self._turn.notify()
+            self._flusher.join()

@@ -1,0 +1,161 @@
+"""The life of a worker process: load the segment, answer frames until told to stop."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, NoReturn
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.identity import WorkerId
+from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._plan.operators import Source
+from olympipe_like._transport.callables import install_main, unpack
+from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.messages import Answered, Broken, GoOn, Run, Stop
+from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.feed import Feeder
+from olympipe_like._worker.port import Port, SourcePort, Unreadable, encode_chunk, unpack_chunk
+from olympipe_like._worker.program import Answer, Program
+from olympipe_like._worker.startup import Surroundings, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """All that a worker process is told at its start."""
+
+    worker: WorkerId
+    slot: int  # which of its stage's workers it is, from 0
+    label: Label  # the stage's
+    shipment: bytes  # the pickled Shipment of its segment, or of its source
+    classes: Mapping[str, bytes]  # the caller's classes of __main__, for items
+    surroundings: Surroundings
+    parent: int  # process id of the hub
+    memory: int | None  # descriptor of the run's shared memory
+
+    @property
+    def title(self) -> str:
+        """How people are told which worker it was."""
+        return f"worker {self.label.number}.{self.slot}, pid {os.getpid()}"
+
+
+def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
+    """Live the worker's life; never returns."""
+    code = 1
+    try:
+        prepare(order.parent, order.surroundings)
+        port = Port(Connection(sock), order.memory)
+        try:
+            _live(order, port)
+        except (EOFError, OSError):
+            code = 0 if _is_orphan(port) else 1
+            if code:
+                raise
+        code = 0
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                pass  # closed by the user's code, or by whoever read it
+        # Not sys.exit: what the hub had registered to run at its exit is not this process's business.
+        os._exit(code)
+
+
+def _is_orphan(port: Port) -> bool:
+    """Whether the hub is gone, so that nobody is left to tell anything."""
+    try:
+        return port.connection.poll() is None
+    except (EOFError, OSError):
+        return True
+
+
+def _live(order: WorkerOrder, port: Port) -> None:
+    install_main()
+    try:
+        loaded = unpack(pickle.loads(order.shipment), order.classes)
+        if isinstance(loaded, Source):
+            _feed(order, port, loaded)
+            return
+        assert isinstance(loaded, Segment)
+        program = Program(loaded, order.slot, order.title)
+    except BaseException as error:  # noqa: BLE001 - the user's modules and classes may raise anything
+        _break(order, port, error, "could not start")
+        return
+    _serve(order, port, program)
+    try:
+        program.close()
+    except BaseException as error:  # noqa: BLE001 - as above
+        _break(order, port, error, "could not close")
+
+
+def _break(order: WorkerOrder, port: Port, error: BaseException, what: str) -> None:
+    failure: Failure = blame(error, order.label, order.title, what=f"{what}: {text_of(error)}")
+    port.connection.send(Broken(order.worker, failure.pack()))
+
+
+def _feed(order: WorkerOrder, port: Port, source: Source) -> None:
+    def make() -> Any:
+        return source.datas(*source.args, **source.kwargs)
+
+    Feeder(make, order.label, SourcePort(port, order.label, order.title), order.title).run()
+
+
+def _serve(order: WorkerOrder, port: Port, program: Program) -> None:
+    while True:
+        message, payload = port.receive()
+        if isinstance(message, Stop):
+            return
+        assert isinstance(message, Run)
+        if not _answer(order, port, program, message, payload):
+            return
+
+
+def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payload: bytearray | None) -> bool:
+    """Send the answer to one frame, part by part; say whether to go on."""
+    began = perf_counter()
+    chunk = None
+    if not message.ended:
+        cut = (message.skip, message.length, message.prefix)
+        try:
+            chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure)
+        except Unreadable as error:
+            chunk = error.blame(order.label, order.title)
+    port.accept(message.slot)
+    for answer in program.run(chunk, message.leg, message.part_items, message.skip_items):
+        _send(order, port, answer, began)
+        if answer.more:
+            # What follows belongs to this answer: no other frame is given to a worker that holds a generator.
+            reply, _ = port.receive()
+            if isinstance(reply, Stop):
+                return False
+            assert isinstance(reply, GoOn)
+            port.accept(reply.slot)
+        began = perf_counter()
+    return True
+
+
+def _send(order: WorkerOrder, port: Port, answer: Answer, began: float) -> None:
+    chunk, parts = encode_chunk(answer.chunk, order.label, order.title)
+    parcel, inline = port.place(parts) if parts else (None, [])
+    failure = chunk.failure.pack() if chunk.failure is not None else None
+    port.connection.send(
+        Answered(
+            order.worker,
+            parcel,
+            len(chunk.items),
+            chunk.upto,
+            failure,
+            answer.counts,
+            perf_counter() - began,
+            answer.more,
+            answer.done,
+            port.returned(),
+        ),
+        inline,
+    )

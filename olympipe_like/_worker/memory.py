@@ -1,0 +1,224 @@
+"""What the operators with memory do: batch, reduce, and the merges gather and zip."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import END, Path
+from olympipe_like._plan import operators as ops
+from olympipe_like._plan.layout import Label
+from olympipe_like._worker.blame import blame
+from olympipe_like._worker.chunk import Chunk, from_paths
+from olympipe_like._worker.steps import Step
+
+_AFTER_END: Path = (END[0] + 1,)
+
+
+def collate_by_name(name: str) -> Callable[[list[Any]], Any]:
+    """Return the function for ``collate=``."""
+    return list if name == "list" else stack
+
+
+def stack(items: list[Any]) -> Any:
+    """Return arrays stacked along a new first axis; tuples and dicts of arrays field by field."""
+    import numpy as np
+
+    first = items[0]
+    if isinstance(first, tuple):
+        return tuple(stack(list(field)) for field in zip(*items, strict=True))
+    if isinstance(first, dict):
+        return {key: stack([item[key] for item in items]) for key in first}
+    return np.stack(items)
+
+
+class Group(Step):
+    """Batch."""
+
+    def __init__(self, op: ops.Batch, label: Label, worker: str) -> None:
+        super().__init__(label, worker)
+        self._op = op
+        self._collate = op.collate if callable(op.collate) else collate_by_name(op.collate)
+        self._held: list[Any] = []
+
+    def run(self, chunk: Chunk, leg: int) -> Chunk:
+        """Return the batches that are complete now."""
+        del leg
+        size, start = self._op.size, -len(self._held)
+        items = self._held + chunk.items
+        ends = range(size, len(items) + 1, size)
+        out: list[Any] = []
+        failure = chunk.failure
+        for stop in ends:
+            members = items[stop - size : stop]
+            try:
+                out.append(self._collate(members))
+            except BaseException as error:  # noqa: BLE001 - the collate function is the user's
+                failure = blame(error, self.label, self.worker, path=chunk.path(stop - 1 + start), item=members)
+                break
+        lasts = [stop - 1 + start for stop in ends[: len(out)]]
+        columns = tuple([column[last] for last in lasts] for column in chunk.columns)
+        self._held = items[len(ends) * size :]
+        self.counts = OpCounts(len(chunk.items), len(out), 0, int(failure is not chunk.failure), len(out) * (size - 1))
+        return Chunk(out, columns, chunk.upto, failure)
+
+    def end(self, leg: int) -> Chunk | None:
+        """Return the incomplete batch, as asked."""
+        del leg
+        held, self._held = self._held, []
+        op = self._op
+        if not held:
+            return None
+        if op.last == "drop":
+            self.counts = OpCounts(0, 0, len(held))
+            return None
+        merged = len(held) - 1
+        try:
+            if op.last == "pad":
+                missing = op.size - len(held)
+                held += op.pad(missing) if callable(op.pad) else [op.pad] * missing
+            batch = self._collate(held)
+        except BaseException as error:  # noqa: BLE001 - the collate function is the user's
+            return Chunk([], (), END, blame(error, self.label, self.worker, path=END, item=held))
+        self.counts = OpCounts(0, 1, 0, 0, merged)
+        return from_paths([batch], [END], END)
+
+
+class Fold(Step):
+    """Reduce."""
+
+    def __init__(self, op: ops.Reduce, label: Label, worker: str) -> None:
+        super().__init__(label, worker)
+        self._reducer = op.reducer
+        # A run must not change the plan's own initial value: the next run starts from it again.
+        self._value = deepcopy(op.initial)
+
+    def run(self, chunk: Chunk, leg: int) -> Chunk:
+        """Fold the items in."""
+        del leg
+        done = 0
+        failure = chunk.failure
+        try:
+            for item in chunk.items:
+                self._value = self._reducer(item, self._value)
+                done += 1
+        except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
+            failure = blame(error, self.label, self.worker, path=chunk.path(done), item=chunk.items[done])
+        failed = int(failure is not chunk.failure)
+        self.counts = OpCounts(done + failed, 0, 0, failed, done)
+        return Chunk([], (), chunk.upto, failure)
+
+    def end(self, leg: int) -> Chunk:
+        """Return the one result."""
+        del leg
+        self.counts = OpCounts(0, 1)
+        return from_paths([self._value], [END], END)
+
+
+class _Leg:
+    """What a merge knows of one of its inputs."""
+
+    def __init__(self) -> None:
+        self.items: deque[tuple[Path, Any]] = deque()
+        self.upto: Path = ()
+        self.failure: Failure | None = None
+        self.ended = False
+
+    def take(self, chunk: Chunk) -> None:
+        self.items.extend(zip(chunk.paths(), chunk.items, strict=True))
+        self.upto = chunk.upto
+        if chunk.failure is not None:
+            self.failure = chunk.failure
+            # Nothing of this leg comes after the failed item; what other legs have before it still goes out first.
+            path = chunk.failure.path
+            last = self.items[-1][0] if self.items else ()
+            self.upto = path if path is not None and path > last else chunk.upto
+
+
+class Interleave(Step):
+    """Gather by source position."""
+
+    def __init__(self, legs: int, label: Label, worker: str) -> None:
+        super().__init__(label, worker)
+        self._legs = [_Leg() for _ in range(legs)]
+
+    def run(self, chunk: Chunk, leg: int) -> Chunk:
+        """Return the items whose turn has come."""
+        self._legs[leg].take(chunk)
+        return self._merge(len(chunk.items))
+
+    def end(self, leg: int) -> Chunk:
+        """Return what waited only for this leg."""
+        self._legs[leg].ended = True
+        self._legs[leg].upto = _AFTER_END
+        return self._merge(0)
+
+    def _merge(self, taken: int) -> Chunk:
+        bound = min(leg.upto for leg in self._legs)
+        ready: list[tuple[Path, int, Any]] = []
+        for number, leg in enumerate(self._legs):
+            while leg.items and leg.items[0][0] < bound:
+                path, item = leg.items.popleft()
+                ready.append((path, number, item))
+        ready.sort(key=_by_path_and_leg)
+        failed = next((leg.failure for leg in self._legs if leg.failure is not None and leg.upto == bound), None)
+        self.counts = OpCounts(taken, len(ready))
+        upto = min(bound, END)
+        return from_paths([entry[2] for entry in ready], [entry[0] for entry in ready], upto, failed)
+
+
+def _by_path_and_leg(entry: tuple[Path, int, Any]) -> tuple[Path, int]:
+    return entry[:2]
+
+
+class Pair(Step):
+    """Zip."""
+
+    def __init__(self, op: ops.Zip, legs: int, label: Label, worker: str) -> None:
+        super().__init__(label, worker)
+        self._strict = op.strict
+        self._legs = [_Leg() for _ in range(legs)]
+        self._pairs = 0
+
+    def run(self, chunk: Chunk, leg: int) -> Chunk:
+        """Return the pairs that are complete now."""
+        self._legs[leg].take(chunk)
+        return self._pair(len(chunk.items))
+
+    def end(self, leg: int) -> Chunk:
+        """Note that a leg gives nothing more."""
+        self._legs[leg].ended = True
+        return self._pair(0)
+
+    def _pair(self, taken: int) -> Chunk:
+        legs = self._legs
+        count = min(len(leg.items) for leg in legs)
+        paths, items = [], []
+        for _ in range(count):
+            entries = [leg.items.popleft() for leg in legs]
+            paths.append(entries[0][0])
+            items.append(tuple(entry[1] for entry in entries))
+        self._pairs += count
+        first = legs[0]
+        upto = first.items[0][0] if first.items else first.upto
+        failure = next((leg.failure for leg in legs if leg.failure is not None and not leg.items), None)
+        short = next((number for number, leg in enumerate(legs) if leg.ended and not leg.items), None)
+        if failure is None and short is not None:
+            longer = next((number for number, leg in enumerate(legs) if leg.items), None)
+            if not self._strict:
+                self.done = True
+                upto = END
+            elif longer is not None:
+                error = ValueError(
+                    f"zip(strict=True): leg {short + 1} ended after {self._pairs} items, leg {longer + 1} has more. "
+                    "Give strict=False to stop at the shortest"
+                )
+                entry = legs[longer].items[0]
+                failure = blame(error, self.label, self.worker, path=entry[0], item=entry[1])
+        self.counts = OpCounts(taken, count, 0, 0, count * (len(legs) - 1))
+        return from_paths(items, paths, upto, failure)
+

@@ -1,0 +1,224 @@
+"""The worker's side of the wire: frames in shared memory or inline, slots asked for when they are needed."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.identity import Path
+from olympipe_like._plan.layout import Label
+from olympipe_like._transport import store
+from olympipe_like._transport.codec import Buffer, DecodingError, EncodingError, decode, encode
+from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.messages import (
+    NO_SLOT,
+    Allow,
+    Ended,
+    NeedSlot,
+    Parcel,
+    Pulled,
+    SlotGrant,
+    Stop,
+)
+from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.feed import PortGone
+
+
+def open_parcel(parcel: Parcel, payload: bytearray | None, memory: int | None) -> tuple[Buffer, list[Buffer]]:
+    """Return a frame's pickle and the buffers outside it."""
+    if parcel.offset is not None:
+        assert memory is not None
+        data, *buffers = store.read(memory, parcel.offset, parcel.lengths)
+        return data, buffers
+    assert payload is not None
+    parts: list[Buffer] = []
+    start = 0
+    view = memoryview(payload)
+    for index, length in enumerate(parcel.lengths):
+        part = view[start : start + length]
+        # Buffers become the receiver's arrays; each gets memory of its own, so that none keeps the others alive.
+        parts.append(bytearray(part) if index else part)
+        start += length
+    return parts[0], parts[1:]
+
+
+def unpack_chunk(
+    parcel: Parcel | None,
+    payload: bytearray | None,
+    memory: int | None,
+    cut: tuple[int, int, Path],
+    upto: Path,
+    failure: bytes | None,
+) -> Chunk:
+    """Return the items of a frame; ``cut`` is (items to leave out at the start, items, prefix of their paths).
+
+    Raises
+    ------
+    Unreadable
+        If an item cannot be rebuilt; holds the chunk of those before it.
+    """
+    skip, count, prefix = cut
+    passed_on = Failure.unpack(failure) if failure is not None else None
+    if parcel is None:
+        return Chunk([], (), upto, passed_on)
+    data, buffers = open_parcel(parcel, payload, memory)
+    try:
+        items, columns = decode(data, buffers)
+    except DecodingError as error:
+        whole = Chunk(error.items, tuple(column[: error.index] for column in error.rest or ()), upto)
+        path = tuple(column[error.index] for column in error.rest) if error.rest else None
+        cause = error.__cause__ or error
+        raise Unreadable(whole.view(skip, max(error.index - skip, 0), prefix), path) from cause
+    return Chunk(items, columns, upto, passed_on).view(skip, count, prefix)
+
+
+class Unreadable(Exception):
+    """A frame holds an item that cannot be rebuilt here."""
+
+    def __init__(self, before: Chunk, path: Path | None) -> None:
+        super().__init__(before, path)
+        self.before = before
+        self.path = path
+
+    def blame(self, label: Label, worker: str) -> Chunk:
+        """Return the items before the one at fault, with its failure."""
+        cause = self.__cause__ or self
+        what = f"an item that was sent here cannot be rebuilt: {text_of(cause)}"
+        self.before.failure = blame(cause, label, worker, path=self.path, item=_Unknown(), what=what)
+        return self.before
+
+
+class _Unknown:
+    def __repr__(self) -> str:
+        return "<could not be rebuilt>"
+
+
+class Port:
+    """A connection to the hub with the shared memory that goes with it.
+
+    A slot belongs to whom it was granted until a frame in it is sent or it is named as returned; so nobody ever
+    writes to memory that the hub has given to another.
+    """
+
+    def __init__(self, connection: Connection, memory: int | None) -> None:
+        self.connection = connection
+        self.memory = memory
+        self._spare = NO_SLOT
+        self._returned: list[int] = []
+        self._early: deque[tuple[Any, bytearray | None]] = deque()  # came while a slot was waited for
+
+    def receive(self) -> tuple[Any, bytearray | None]:
+        """Return the next message."""
+        return self._early.popleft() if self._early else self.connection.receive()
+
+    def poll(self) -> tuple[Any, bytearray | None] | None:
+        """Return the next message if there is one."""
+        return self._early.popleft() if self._early else self.connection.poll()
+
+    def accept(self, slot: SlotGrant) -> None:
+        """Take a slot; of two the larger is kept."""
+        if slot.size:
+            kept, other = (slot, self._spare) if slot.size > self._spare.size else (self._spare, slot)
+            self._spare = kept
+            if other.size:
+                self._returned.append(other.offset)
+
+    def returned(self) -> tuple[int, ...]:
+        """Return the slots that will not be used, once; they go with the next message."""
+        returned = tuple(self._returned)
+        self._returned.clear()
+        return returned
+
+    def place(self, parts: list[Buffer]) -> tuple[Parcel, list[Buffer]]:
+        """Put a frame's bytes where they travel best; return the parcel and what must go with the message."""
+        lengths = tuple(memoryview(part).nbytes for part in parts)
+        total = sum(lengths)
+        if total <= store.INLINE_BYTES or self.memory is None:
+            return Parcel(lengths, None), parts
+        if total > self._spare.size:
+            self.accept(self._ask_for(total))
+        slot = self._spare
+        if total > slot.size:
+            return Parcel(lengths, None), parts  # there is no shared memory
+        try:
+            store.write(self.memory, slot.offset, parts)
+        except OSError:
+            return Parcel(lengths, None), parts  # shared memory is short: the socket has its own
+        self._spare = NO_SLOT
+        return Parcel(lengths, slot.offset), []
+
+    def _ask_for(self, nbytes: int) -> SlotGrant:
+        self.connection.send(NeedSlot(nbytes))
+        while True:
+            message, payload = self.connection.receive()
+            if isinstance(message, SlotGrant):
+                return message
+            self._early.append((message, payload))
+
+
+def encode_chunk(chunk: Chunk, label: Label, worker: str) -> tuple[Chunk, list[Buffer]]:
+    """Return a chunk's bytes; an item that cannot be sent ends the chunk and becomes its failure."""
+    while True:
+        if not chunk.items:
+            return chunk, []
+        try:
+            return chunk, encode(chunk.items, chunk.columns)
+        except EncodingError as error:
+            cause = error.__cause__ or error
+            what = f"result cannot be sent to the next stage: {text_of(cause)}"
+            item = chunk.items[error.index]
+            if hasattr(item, "send") and hasattr(item, "gi_frame"):
+                what += " (use explode to emit several items)"
+            path = chunk.path(error.index)
+            chunk = chunk.with_items(chunk.items[: error.index])
+            chunk.failure = blame(cause, label, worker, path=path, item=item, what=what)
+
+
+class SourcePort:
+    """Where a feeder sends its frames when the hub is another process."""
+
+    def __init__(self, port: Port, label: Label, worker: str) -> None:
+        self._port = port
+        self._label = label
+        self._worker = worker
+        self._allowed = 0
+        self._size = 1
+        self._failed = False
+
+    def wait(self, pulled: int) -> tuple[int, int] | None:
+        """Return the allowance, None when nothing more is wanted."""
+        try:
+            while not self._failed:
+                found = self._port.poll() if self._allowed > pulled else self._port.receive()
+                if found is None:
+                    return self._allowed, self._size
+                message, _ = found
+                if isinstance(message, Stop):
+                    return None
+                if isinstance(message, Allow):
+                    self._allowed, self._size = message.items, message.size
+                    self._port.accept(message.slot)
+        except (EOFError, OSError):
+            raise PortGone from None
+        return None
+
+    def send(self, chunk: Chunk) -> None:
+        """Send a frame."""
+        chunk, parts = encode_chunk(chunk, self._label, self._worker)
+        try:
+            parcel, inline = self._port.place(parts) if parts else (None, [])
+            failure = chunk.failure.pack() if chunk.failure is not None else None
+            self._failed = failure is not None
+            pulled = Pulled(parcel, len(chunk.items), chunk.upto, failure, self._port.returned())
+            self._port.connection.send(pulled, inline)
+        except (EOFError, OSError):
+            raise PortGone from None
+
+    def end(self) -> None:
+        """Say that there is no more."""
+        try:
+            self._port.connection.send(Ended())
+        except OSError:
+            raise PortGone from None

@@ -1,0 +1,177 @@
+"""Applies one segment to one frame: a chunk in, answers out. No loop, no connection, no clock of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.options import SKIP
+from olympipe_like._plan import operators as ops
+from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._worker.chunk import Chunk, join, nothing
+from olympipe_like._worker.memory import Fold, Group, Interleave, Pair
+from olympipe_like._worker.steps import (
+    Map,
+    PerItem,
+    Print,
+    Select,
+    Spread,
+    Step,
+    Tap,
+    Truth,
+    callable_of,
+    is_given,
+    is_not_none,
+)
+
+_NOTHING = OpCounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker says to one frame, or the next part of it."""
+
+    chunk: Chunk
+    counts: tuple[OpCounts, ...]
+    more: bool  # another part follows
+    done: bool  # the stage wants no more input
+
+
+class Program:
+    """A segment ready to run in one worker.
+
+    Raises whatever the user's class raises when an instance is built; never raises for a failing item.
+    """
+
+    def __init__(self, segment: Segment, slot: int, worker: str) -> None:
+        self._slot = slot
+        self._open_legs = max(segment.legs, 1)
+        self._close: list[partial[Any]] = []
+        self._steps: list[Step] = []
+        for op, label in zip(segment.ops, segment.labels, strict=True):
+            self._steps.append(self._step(op, label, segment.legs, worker))
+
+    def _step(self, op: ops.Operator, label: Label, legs: int, worker: str) -> Step:
+        match op:
+            case ops.Task():
+                return Map(callable_of(op.function), label, worker)
+            case ops.ClassTask():
+                return Map(self._build(op), label, worker)
+            case ops.Split():
+                return Map(partial(_split, op.function, op.legs), label, worker)
+            case ops.Partition():
+                return Map(partial(_partition, op.function), label, worker)
+            case ops.Filter():
+                return Select(callable_of(op.function), label, worker)
+            case ops.NotNone():
+                return Truth(is_not_none, None, label, worker)
+            case ops.Leg():
+                return Truth(is_not_none if op.drops_none else is_given, op.leg, label, worker)
+            case ops.Tap():
+                return Tap(callable_of(op.function), label, worker)
+            case ops.Debug():
+                return Print(op, label, worker)
+            case ops.Explode():
+                return Spread(callable_of(op.function), label, worker)
+            case ops.Unbatch():
+                return Spread(None, label, worker)
+            case ops.Batch():
+                return Group(op, label, worker)
+            case ops.Reduce():
+                return Fold(op, label, worker)
+            case ops.Gather():
+                return Interleave(legs, label, worker)
+            case ops.Zip():
+                return Pair(op, legs, label, worker)
+            case _:
+                raise AssertionError(f"no step for {op!r}")
+
+    def _build(self, op: ops.ClassTask) -> Any:
+        kwargs = dict(op.kwargs)
+        if op.worker_args:
+            kwargs.update(op.worker_args[self._slot])
+        instance = op.constructor(*op.args, **kwargs)
+        if op.close is not None:
+            close = getattr(instance, op.close) if isinstance(op.close, str) else partial(op.close, instance)
+            self._close.append(partial(close))
+        return getattr(instance, op.method) if isinstance(op.method, str) else partial(op.method, instance)
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def run(self, chunk: Chunk | None, leg: int, part_items: int, skip_items: int = 0) -> Iterator[Answer]:
+        """Give the answers to a frame, or (``None``) to the end of a leg."""
+        for step in self._steps:
+            step.counts = _NOTHING
+        parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
+        for part, more in parts:
+            skipped = min(skip_items, len(part.items))
+            skip_items -= skipped
+            out = part.view(skipped, len(part.items) - skipped, ()) if skipped else part
+            yield Answer(out, tuple(step.counts for step in self._steps), more, any(step.done for step in self._steps))
+            for step in self._steps:
+                step.counts = _NOTHING
+
+    async def run_async(self, chunk: Chunk | None, leg: int) -> Answer:
+        """Return the answer to a frame, on an event loop that other frames share."""
+        del leg
+        out = chunk if chunk is not None else nothing()
+        counts = []
+        for step in self._steps:
+            out = await step.run_async(out) if isinstance(step, PerItem) else step.run(out, 0)
+            counts.append(step.counts)
+        return Answer(out, tuple(counts), more=False, done=False)
+
+    def _flow(self, start: int, chunk: Chunk, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
+        """Send a chunk through the steps from ``start`` on; explodes turn it into several."""
+        for index in range(start, len(self._steps)):
+            step = self._steps[index]
+            if isinstance(step, Spread):
+                for part, more in step.spread(chunk, part_items):
+                    for out, more_below in self._flow(index + 1, part, 0, part_items):
+                        yield out, more or more_below
+                return
+            chunk = step.run(chunk, leg if index == 0 else 0)
+        yield chunk, False
+
+    def _end(self, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
+        """Send on what the steps held for a leg; with the last leg every step's input has ended."""
+        self._open_legs -= 1
+        steps = self._steps if self._open_legs == 0 else self._steps[:1]
+        pieces: list[Chunk] = []
+        spreads = any(isinstance(step, Spread) for step in self._steps)
+        failed = False
+        for index, step in enumerate(steps):
+            held = step.end(leg if index == 0 else 0)
+            counts = step.counts
+            if held is None or failed:
+                continue
+            for out, _ in self._flow(index + 1, held, 0, part_items):
+                failed = failed or out.failure is not None
+                if spreads:
+                    yield out, True
+                else:
+                    pieces.append(out)
+            step.counts = counts
+        yield (join(pieces) if pieces else nothing()), False
+
+    def close(self) -> None:
+        """Close the user's instances and what the steps hold; raises what closing raises."""
+        for step in self._steps:
+            step.close()
+        for close in self._close:
+            close()
+
+
+def _split(function: Any, legs: int, item: Any) -> Any:
+    routed = callable_of(function)(item)
+    if len(routed) != legs:
+        raise ValueError(f"split into {legs} legs, but the function returned {len(routed)} values")
+    return routed
+
+
+def _partition(function: Any, item: Any) -> Any:
+    return (item, SKIP) if callable_of(function)(item) else (SKIP, item)
+

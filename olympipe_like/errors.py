@@ -1,0 +1,155 @@
+"""Every error a user can meet, one tree; each builds its own message.
+
+    PipelineError
+    ├── PlanError (ValueError)            your plan: refused where it is written
+    │   └── PlanTypeError (TypeError)
+    ├── PipelineExecutionError (RuntimeError)   a run
+    │   ├── StageFailed                   your function; also an instance of what it raised
+    │   │   └── SourceFailed              your source
+    │   ├── SourceExhausted               a one-shot source was asked twice
+    │   ├── WorkerLost                    the machine: a worker died
+    │   └── InternalError                 ours: please report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class PipelineError(Exception):
+    """Base of every error of this library."""
+
+
+class PlanError(PipelineError, ValueError):
+    """A plan that cannot run, refused where it is written."""
+
+
+class PlanTypeError(PlanError, TypeError):
+    """A plan with an argument of the wrong type."""
+
+
+class PipelineExecutionError(PipelineError, RuntimeError):
+    """A run that failed.
+
+    Attributes
+    ----------
+    errors : list of str
+        The texts of what failed, as Olympipe gives them.
+    """
+
+    @property
+    def errors(self) -> list[str]:
+        """The texts of what failed."""
+        return [str(self)]
+
+
+class StageFailed(PipelineExecutionError):
+    """A stage's function failed on an item.
+
+    The error raised is also an instance of the type that the function raised, so that ``except ValueError`` works;
+    ``__cause__`` is the original exception where it could be rebuilt.
+
+    Attributes
+    ----------
+    stage : str
+        The stage's name.
+    place : str
+        Which stage of how many, as in ``'2/3'``.
+    position : str
+        Number of the source item, from 0; ``'5.2'`` is the third item made of source item 5.
+    item : str
+        The item's ``repr``, cut.
+    what : str
+        What happened: type and text of the user's exception.
+    worker : str
+        Which worker, with its process id.
+    remote_traceback : str
+        The traceback where it happened.
+    """
+
+    def __init__(
+        self, stage: str, place: str, position: str, item: str, what: str, worker: str, remote_traceback: str
+    ) -> None:
+        super().__init__(stage, place, position, item, what, worker, remote_traceback)
+        self.stage, self.place, self.position, self.item = stage, place, position, item
+        self.what, self.worker, self.remote_traceback = what, worker, remote_traceback
+
+    def __str__(self) -> str:
+        where = f" — {self.position}: {self.item}" if self.position else ""
+        by = f"  [{self.worker}]" if self.worker else ""
+        text = f"stage {self.place} {self.stage!r}: {self.what}{where}{by}"
+        return f"{text}\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else text
+
+
+class SourceFailed(StageFailed):
+    """The source raised; ``position`` says after how many items."""
+
+    def __str__(self) -> str:
+        text = f"source {self.stage!r} failed {self.position}: {self.what}"
+        return f"{text}\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else text
+
+
+class SourceExhausted(PipelineExecutionError):
+    """A one-shot source (an iterator) was asked for its items a second time."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+
+    def __str__(self) -> str:
+        return (
+            f"source {self.source!r} was already consumed: it is an iterator and gives its items once. "
+            "To run a pipeline again give it a list, or the function that makes the iterator: Pipeline(make, *args)"
+        )
+
+
+class WorkerLost(PipelineExecutionError):
+    """A worker ended without being asked to, and what it held cannot be given to another."""
+
+    def __init__(self, stage: str, place: str, what: str, held: str, worker: str) -> None:
+        super().__init__(stage, place, what, held, worker)
+        self.stage, self.place, self.what, self.held, self.worker = stage, place, what, held, worker
+
+    def __str__(self) -> str:
+        held = f" — {self.held}" if self.held else ""
+        return f"stage {self.place} {self.stage!r}: {self.what}{held}  [{self.worker}]"
+
+
+class InternalError(PipelineExecutionError):
+    """Something that must not happen in this library. Please report it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"internal error, please report it: {self.what}"
+
+
+def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> StageFailed:
+    """Return the error as one that is an instance of the user's exception type, too.
+
+    Types that cannot be combined (another memory layout that Python refuses, a final class) leave the error as it is.
+    ``KeyboardInterrupt``, ``SystemExit`` and ``GeneratorExit`` are left out: code far away acts on them.
+    """
+    if isinstance(error, user_type) or not issubclass(user_type, Exception):
+        return error
+    cls = type(error)
+    body = {
+        "__doc__": f"{cls.__name__}, caused by a {user_type.__name__}.",
+        "__init__": cls.__init__,
+        "__str__": cls.__str__,
+        "__module__": cls.__module__,
+        "__reduce__": lambda self: (_rebuild, (cls, user_type, error.args)),
+    }
+    try:
+        combined = type(f"{cls.__name__}[{user_type.__name__}]", (cls, user_type), body)
+        made: StageFailed = combined(*error.args)
+    except Exception:  # noqa: BLE001 - whatever the user's class does when it is subclassed, the plain error remains
+        return error
+    return made
+
+
+def _rebuild(cls: Callable[..., StageFailed], user_type: type[BaseException], args: tuple[str, ...]) -> StageFailed:
+    return also_instance_of(cls(*args), user_type)
+

@@ -1,0 +1,257 @@
+"""Bad arguments are refused where they are written: the text names argument, value, and the user's file and line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from olympipe_like import Pipeline
+from olympipe_like.errors import PipelineError, PlanError, PlanTypeError
+from tests import functions as f
+
+# Looked up by the calls below; the marker word in the ids is the operator.
+PIPE = Pipeline(range(3))
+
+
+def pair(x):
+    return x, x
+
+
+# What every stage that runs a function takes: how it is called, and the argument at fault.
+STAGES = {
+    "task": lambda **options: PIPE.task(str, **options),
+    "class_task": lambda **options: PIPE.class_task(f.Scaler, "scale", **options),
+    "filter": lambda **options: PIPE.filter(bool, **options),
+    "explode": lambda **options: PIPE.explode(pair, **options),
+}
+OUT_OF_RANGE_FOR_STAGES = [
+    ("workers", 0),
+    ("workers", -3),
+    ("count", 0),
+    ("executor", "procces"),
+    ("executor", ""),
+    ("queue_size", 0),
+    ("queue_size", -1),
+]
+WRONG_TYPE_FOR_STAGES = [
+    ("workers", 1.5),
+    ("workers", "2"),
+    ("workers", None),
+    ("workers", [1]),
+    ("count", "2"),
+    ("executor", 3),
+    ("executor", str),
+    ("queue_size", "4"),
+    ("queue_size", 2.0),
+    ("ordered", "yes"),
+    ("ordered", 2),
+    ("name", 5),
+    ("name", b"decode"),
+]
+
+# (call, words for the argument, the value)
+OUT_OF_RANGE = {
+    "batch size 0": (lambda: PIPE.batch(0), "batch_size", 0),
+    "batch size -2": (lambda: PIPE.batch(-2), "batch_size", -2),
+    "batch collate": (lambda: PIPE.batch(2, collate="stak"), "collate", "stak"),
+    "batch pads what it drops": (lambda: PIPE.batch(2, drop_last=True, pad=7), "pad", 7),
+    "batch pads what it does not keep": (lambda: PIPE.batch(2, False, pad=7), "pad", 7),
+    "batch keeps and drops": (lambda: PIPE.batch(2, False, drop_last=False), "drop_last", False),
+    "limit": (lambda: PIPE.limit(-1), "limit|n", -1),
+    "skip": (lambda: PIPE.skip(-1), "n", -1),
+    "debug every 0": (lambda: PIPE.debug("x", every=0), "every", 0),
+    "debug every -1": (lambda: PIPE.debug(every=-1), "every", -1),
+    "split into none": (lambda: PIPE.split(pair, n=0), "n", 0),
+    "split into -1": (lambda: PIPE.split(pair, n=-1), "n", -1),
+    "split without a number": (lambda: PIPE.split(lambda x: (x, x)), "n", None),
+    "class_task without the method": (lambda: PIPE.class_task(f.Scaler, "scael"), "method", "scael"),
+    "class_task without the close method": (
+        lambda: PIPE.class_task(f.Scaler, "scale", close_method="clsoe"),
+        "close_method",
+        "clsoe",
+    ),
+    "class_task with fewer arguments than workers": (
+        lambda: PIPE.class_task(f.Scaler, "scale", workers=3, worker_args=[{"factor": 1}]),
+        "worker_args",
+        1,
+    ),
+    "class_task with more arguments than workers": (
+        lambda: PIPE.class_task(f.Scaler, "scale", workers=1, worker_args=[{}, {}]),
+        "worker_args",
+        2,
+    ),
+    "arguments for a list": (lambda: Pipeline([1, 2], 5), "arg", 5),
+    "keyword arguments for a list": (lambda: Pipeline([1, 2], factor=5), "factor", 5),
+    "queue_size of a run": (lambda: PIPE.wait_for_result(queue_size=0), "queue_size", 0),
+    "executor of a run": (lambda: PIPE.wait_for_result(executor="inlin"), "executor", "inlin"),
+    "executor of run()": (lambda: PIPE.run(executor="inlin"), "executor", "inlin"),
+    "workers beside count": (lambda: PIPE.task(str, workers=2, count=3), "count", 3),
+}
+WRONG_TYPE = {
+    "source": (lambda: Pipeline(5), "datas", 5),
+    "source of None": (lambda: Pipeline(None), "datas", None),
+    "name of the source": (lambda: Pipeline([1], name=5), "name", 5),
+    "task": (lambda: PIPE.task(5), "task|fn|function", 5),
+    "task None": (lambda: PIPE.task(None), "task|fn|function", None),
+    "task of a pipeline": (lambda: PIPE.task([str]), "task|fn|function", [str]),
+    "class_task of an instance": (lambda: PIPE.class_task("Scaler", "scale"), "class|constructor", "Scaler"),
+    "class_task method": (lambda: PIPE.class_task(f.Scaler, 5), "method", 5),
+    "class_task class_args": (lambda: PIPE.class_task(f.Scaler, "scale", 5), "class_args", 5),
+    "class_task class_args text": (lambda: PIPE.class_task(f.Scaler, "scale", "ab"), "class_args", "ab"),
+    "class_task class_kwargs": (lambda: PIPE.class_task(f.Scaler, "scale", class_kwargs=[1]), "class_kwargs", [1]),
+    "class_task close_method": (lambda: PIPE.class_task(f.Scaler, "scale", close_method=5), "close_method", 5),
+    "class_task worker_args": (lambda: PIPE.class_task(f.Scaler, "scale", worker_args=5), "worker_args", 5),
+    "class_task worker_args inside": (lambda: PIPE.class_task(f.Scaler, "scale", worker_args=[5]), "worker_args", 5),
+    "filter": (lambda: PIPE.filter(5), "keep_if_true", 5),
+    "explode": (lambda: PIPE.explode(5), "explode|fn|function", 5),
+    "batch size text": (lambda: PIPE.batch("3"), "batch_size", "3"),
+    "batch size float": (lambda: PIPE.batch(2.5), "batch_size", 2.5),
+    "batch size None": (lambda: PIPE.batch(None), "batch_size", None),
+    "batch keep": (lambda: PIPE.batch(2, "no"), "keep_incomplete_batch", "no"),
+    "batch drop_last": (lambda: PIPE.batch(2, drop_last="no"), "drop_last", "no"),
+    "batch collate": (lambda: PIPE.batch(2, collate=5), "collate", 5),
+    "reduce": (lambda: PIPE.reduce(0, 5), "reducer", 5),
+    "reduce with its arguments exchanged": (lambda: PIPE.reduce(lambda x, acc: acc, 0), "reducer", 0),
+    "limit text": (lambda: PIPE.limit("3"), "limit|n", "3"),
+    "limit float": (lambda: PIPE.limit(2.5), "limit|n", 2.5),
+    "limit None": (lambda: PIPE.limit(None), "limit|n", None),
+    "skip": (lambda: PIPE.skip("3"), "n", "3"),
+    "tap": (lambda: PIPE.tap(5), "tap|fn|function", 5),
+    "debug label": (lambda: PIPE.debug(5), "label", 5),
+    "debug every": (lambda: PIPE.debug("x", every="2"), "every", "2"),
+    "split": (lambda: PIPE.split(5, n=2), "split|fn|function", 5),
+    "split into text": (lambda: PIPE.split(pair, n="2"), "n", "2"),
+    "partition": (lambda: PIPE.partition(5), "predicate", 5),
+    "gather": (lambda: PIPE.gather(5), "others", 5),
+    "gather a list": (lambda: PIPE.gather([1]), "others", [1]),
+    "gather ordered": (lambda: PIPE.gather(PIPE, ordered="yes"), "ordered", "yes"),
+    "zip": (lambda: PIPE.zip(5), "others", 5),
+    "zip strict": (lambda: PIPE.zip(PIPE, strict="yes"), "strict", "yes"),
+    "concat": (lambda: PIPE.concat(range(7)), "others", range(7)),
+    "all results of one": (lambda: Pipeline.wait_for_all_results(PIPE), "pipes", None),
+    "all results of numbers": (lambda: Pipeline.wait_for_all_results([PIPE, 5]), "pipes", 5),
+    "results": (lambda: PIPE.wait_for_results(5), "other", 5),
+    "results of numbers": (lambda: PIPE.wait_for_results([5]), "other|pipes", 5),
+    "completion": (lambda: PIPE.wait_for_completion([5]), "other|pipes", 5),
+    "wait_and_reduce": (lambda: PIPE.wait_and_reduce(0, 5), "reducer", 5),
+    "executor of a run": (lambda: PIPE.wait_for_result(executor=5), "executor", 5),
+    "queue_size of a run": (lambda: PIPE.wait_for_result(queue_size="4"), "queue_size", "4"),
+    "progress of a run": (lambda: PIPE.wait_for_result(progress="yes"), "progress", "yes"),
+    "progress of run()": (lambda: PIPE.run(progress=5), "progress", 5),
+}
+
+
+def assert_refused(call, words, value, error_type):
+    with pytest.raises(error_type) as caught:
+        call()
+
+    text = str(caught.value)
+    assert isinstance(caught.value, PipelineError)
+    assert re.search(rf"\b({words})\b|{words}", text), text
+    if value is not None:
+        assert repr(value) in text or str(value) in text
+    assert re.search(rf"\b{re.escape(Path(__file__).name)}:\d+", text), f"no call site: {text}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("argument", "value"), OUT_OF_RANGE_FOR_STAGES, ids=repr)
+def test_a_stage_option_out_of_range_is_refused(stage, argument, value):
+    assert_refused(lambda: STAGES[stage](**{argument: value}), argument, value, PlanError)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("argument", "value"), WRONG_TYPE_FOR_STAGES, ids=repr)
+def test_a_stage_option_of_the_wrong_type_is_refused(stage, argument, value):
+    assert_refused(lambda: STAGES[stage](**{argument: value}), argument, value, PlanTypeError)
+
+
+@pytest.mark.parametrize("case", OUT_OF_RANGE)
+def test_an_argument_out_of_range_is_refused(case):
+    call, words, value = OUT_OF_RANGE[case]
+
+    assert_refused(call, words, value, PlanError)
+
+
+@pytest.mark.parametrize("case", WRONG_TYPE)
+def test_an_argument_of_the_wrong_type_is_refused(case):
+    call, words, value = WRONG_TYPE[case]
+
+    assert_refused(call, words, value, PlanTypeError)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: PIPE.task(str, workerz=2),
+        lambda: PIPE.filter(bool, workerz=2),
+        lambda: PIPE.explode(pair, workerz=2),
+        lambda: PIPE.class_task(f.Scaler, "scale", workerz=2),
+        lambda: PIPE.wait_for_result(workerz=2),
+        lambda: PIPE.run(workerz=2),
+    ],
+    ids=["task", "filter", "explode", "class_task", "wait_for_result", "run"],
+)
+def test_an_option_nobody_knows_is_refused_by_name(call):
+    with pytest.raises(TypeError, match="workerz"):
+        call()
+
+
+def test_the_text_gives_the_line_of_the_call():
+    line = inspect.currentframe().f_lineno + 2
+    with pytest.raises(PlanError) as caught:
+        PIPE.task(str).task(repr, workers=0)
+
+    assert f"{Path(__file__).name}:{line}" in str(caught.value)
+
+
+def test_the_text_names_the_stage():
+    with pytest.raises(PlanError, match="'decode'"):
+        PIPE.task(str, name="decode", workers=0)
+    with pytest.raises(PlanError, match="'increment'"):
+        PIPE.task(f.increment, workers=0)
+
+
+def test_a_range_error_is_a_value_error_and_a_type_error_a_type_error():
+    with pytest.raises(ValueError, match="workers"):
+        PIPE.task(str, workers=0)
+    with pytest.raises(TypeError, match="workers"):
+        PIPE.task(str, workers="2")
+
+
+def test_a_value_without_a_repr_is_refused_all_the_same():
+    with pytest.raises(PlanTypeError, match="Touchy"):
+        PIPE.batch(f.Touchy(1))
+
+
+def test_a_long_value_is_cut():
+    with pytest.raises(PlanTypeError) as caught:
+        PIPE.batch("x" * 100_000)
+
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_refused_call_changes_nothing():
+    pipe = PIPE.task(str)
+
+    with pytest.raises(PlanError):
+        pipe.batch(0)
+
+    assert pipe.wait_for_result(executor="inline") == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("value", [2, 1])
+def test_integers_of_numpy_are_integers(value):
+    np = pytest.importorskip("numpy")
+
+    pipe = PIPE.task(str, workers=np.int64(value)).batch(np.int32(2)).limit(np.uint8(1))
+
+    assert pipe.wait_for_result() == [["0", "1"]]
+
+
+def test_smallest_values_are_accepted():
+    pipe = PIPE.task(str, workers=1, queue_size=1, name="s").batch(1).limit(1).skip(0).debug("", every=1)
+
+    assert pipe.limit(0).wait_for_result(queue_size=1, progress=False) == []

@@ -1,0 +1,265 @@
+"""Every example runs as a user runs it: as a script, in a process of its own, with the results checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+import olympipe_like
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LIMIT = 50  # seconds; below pytest's own limit, so that the example's output is in the failure
+
+
+def run_example(name, *arguments, first_on_path=None, expect=0, **environment):
+    paths = [Path(olympipe_like.__file__).parents[1]]
+    if first_on_path:
+        paths.insert(0, first_on_path)
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONUTF8": "1"},
+    )
+    assert done.returncode == expect, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_every_example_says_what_it_does_and_has_a_test_named_after_it(name):
+    text = run_example(name, "--help").stdout
+
+    assert text.startswith(f"usage: {name}")
+    stem = name.removesuffix(".py")
+    assert [test for test in globals() if test.startswith(f"test_{stem}_")], f"{name} needs a test_{stem}_..."
+
+
+# -- prepare_images --------------------------------------------------------------------------------
+
+TILES = 120
+
+
+class Prepared:
+    """What one run of the example left behind."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        self.done = run_example("prepare_images.py", "--out", folder, *arguments)
+        self.tiles = sorted((folder / "tiles").iterdir())
+        self.shards = []
+        for path in sorted((folder / "shards").iterdir()):
+            with np.load(path) as arrays:  # closed, and without pickled objects: plain arrays only
+                self.shards.append(dict(arrays))
+
+    def all(self, key):
+        return np.concatenate([shard[key] for shard in self.shards])
+
+    def printed(self, what):
+        (number,) = re.findall(rf"^{what} +([\d.]+)", self.done.stdout, re.MULTILINE)
+        return float(number)
+
+    def report_row(self, stage):
+        (row,) = re.findall(rf"^{stage} .*$", self.done.stdout, re.MULTILINE)
+        return row.split()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return Prepared(tmp_path_factory.mktemp("prepared") / "out", "--tiles", TILES)
+
+
+def sharpness(tile):
+    red, green, blue = np.asarray(Image.open(tile), dtype=float).transpose(2, 0, 1)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    return ndimage.laplace(grey)[1:-1, 1:-1].var()
+
+
+def test_prepare_images_keeps_exactly_the_sharp_tiles_in_order(prepared):
+    sharp = [tile.stem for tile in prepared.tiles if sharpness(tile) > 100]
+
+    assert len(prepared.tiles) == TILES
+    assert TILES * 0.5 < len(sharp) < TILES * 0.9  # the filter has something to do
+    assert prepared.all("names").tolist() == sharp
+    photographs = ["china", "flower"]
+    assert prepared.all("labels").tolist() == [photographs.index(name.split("-")[1]) for name in sharp]
+    assert set(prepared.all("labels").tolist()) == {0, 1}
+
+
+def test_prepare_images_writes_full_shards_of_normalised_images(prepared):
+    sizes = [len(shard["images"]) for shard in prepared.shards]
+
+    assert set(sizes[:-1]) == {32}
+    assert 1 <= sizes[-1] <= 32
+    for shard, size in zip(prepared.shards, sizes, strict=True):
+        assert set(shard) == {"images", "labels", "names"}
+        assert shard["images"].shape == (size, 128, 128, 3)
+        assert shard["images"].dtype == np.float32
+        assert shard["labels"].shape == shard["names"].shape == (size,)
+        assert shard["labels"].dtype.kind == "i"
+    pixels = (prepared.all("images") * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]) * 255
+    assert np.abs(pixels - pixels.round()).max() < 0.01  # whole again, so nothing but the scale changed
+    assert pixels.min() > -0.01
+    assert pixels.max() < 255.01
+    assert pixels.std(axis=(1, 2, 3)).min() > 3  # and there are pictures in them
+    names = [path.name for path in sorted((prepared.folder / "shards").iterdir())]
+    assert names == [f"shard-{shard['names'][0]}.npz" for shard in prepared.shards]
+
+
+def test_prepare_images_changes_every_tile_but_leaves_its_picture(prepared):
+    pictures = prepared.all("images") * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]
+
+    mirrored = 0
+    for name, picture in zip(prepared.all("names"), pictures, strict=True):
+        with Image.open(prepared.folder / "tiles" / f"{name}.jpg") as tile:
+            plain = np.asarray(tile.resize((128, 128))) / 255
+        straight, turned = (abs(picture - side).mean() for side in (plain, plain[:, ::-1]))
+        assert 0.004 < min(straight, turned) < 0.25  # more than one grey level, less than another picture
+        mirrored += turned < straight
+
+    assert len(pictures) * 0.25 < mirrored < len(pictures) * 0.75
+
+
+def test_prepare_images_prints_numbers_that_add_up(prepared):
+    kept = len(prepared.all("names"))
+
+    assert prepared.printed("tiles read") == TILES
+    assert prepared.printed("tiles kept") == kept
+    assert prepared.printed("tiles dropped") == TILES - kept
+    assert prepared.printed("shards written") == len(prepared.shards)
+    assert 0 < prepared.printed("seconds") < LIMIT
+    assert str(prepared.folder / "shards") in prepared.done.stdout
+    assert "Traceback" not in prepared.done.stderr
+
+
+def test_prepare_images_prints_a_report_with_the_same_numbers(prepared):
+    kept, shards = len(prepared.all("names")), len(prepared.shards)
+
+    for stage, workers, taken, given in [
+        ("read", "1", TILES, TILES),
+        ("decode", "2", TILES, TILES),
+        ("augment", "2", kept, kept),
+        ("write_shard", "1", shards, shards),
+    ]:
+        assert prepared.report_row(stage)[1:4] == [workers, str(taken), str(given)]
+    assert prepared.report_row("is_sharp")[2:5] == [str(TILES), str(kept), str(TILES - kept)]
+
+
+def test_prepare_images_draws_the_tile_and_what_became_of_it_side_by_side(prepared):
+    with Image.open(prepared.folder / "contact_sheet.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.size == (1232, 1194)
+        before, after = sheet.crop((48, 152, 176, 280)), sheet.crop((180, 152, 308, 280))
+
+    first = prepared.all("images")[0] * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]
+    assert np.abs(np.asarray(after) - first * 255).max() < 1
+    with Image.open(prepared.folder / "tiles" / f"{prepared.all('names')[0]}.jpg") as tile:
+        assert np.asarray(before).tolist() == np.asarray(tile.resize((128, 128), 1)).tolist()
+
+
+def test_prepare_images_gives_the_same_shards_inline(prepared, tmp_path):
+    inline = Prepared(tmp_path / "out", "--tiles", TILES, "--inline")
+
+    for key in ("names", "labels", "images"):
+        np.testing.assert_array_equal(inline.all(key), prepared.all(key))
+
+
+def test_prepare_images_gives_other_shards_for_another_seed(prepared, tmp_path):
+    other = Prepared(tmp_path / "out", "--tiles", TILES, "--inline", "--seed", 1)
+
+    assert [tile.name for tile in other.tiles] == [tile.name for tile in prepared.tiles]
+    assert other.all("names").tolist() != prepared.all("names").tolist()
+
+
+def test_prepare_images_names_the_temporary_folder_it_made(tmp_path):
+    done = run_example("prepare_images.py", "--tiles", 3, "--workers", 1, TMPDIR=str(tmp_path))
+
+    (sheet,) = re.findall(r"^contact sheet: +(.+)$", done.stdout, re.MULTILINE)
+    assert Path(sheet).is_file()
+    assert [Path(sheet).parent] == list(tmp_path.glob("prepared-images-*"))
+    assert len(list((Path(sheet).parent / "tiles").iterdir())) == 3
+
+
+def test_prepare_images_leaves_a_folder_with_files_in_it_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+
+    done = run_example("prepare_images.py", "--out", tmp_path, expect=2)
+
+    assert f"--out {tmp_path} is not empty" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("module", ["numpy", "PIL", "sklearn"])
+def test_prepare_images_names_the_extra_to_install_in_one_line(module, tmp_path):
+    (tmp_path / f"{module}.py").write_text("raise ModuleNotFoundError('No module', name=__name__)")
+
+    done = run_example("prepare_images.py", first_on_path=tmp_path, expect=1)
+
+    (line,) = done.stderr.splitlines()
+    assert f"({module} is missing)" in line
+    assert line.endswith("pip install 'olympipe-like[demo]'")
+
+
+# -- client_records --------------------------------------------------------------------------------
+
+
+def lists_in(folder):
+    names = ("no_email", "no_phone", "complete")
+    return [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+
+
+def can_be_written_to(record):
+    user, at, host = (record.get("email") or "").partition("@")
+    letters = (user + host).replace(".", "").replace("-", "").replace("+", "")
+    return bool(user and at and letters.isalnum() and "." in host and all(host.split(".")))
+
+
+def can_be_called(record):
+    digits = [letter for letter in record.get("phone") or "" if letter not in " -.()+"]
+    return 8 <= len(digits) <= 15 and set(digits) <= set("0123456789")
+
+
+def test_client_records_come_out_in_the_right_lists(tmp_path):
+    records = json.loads((EXAMPLES / "data" / "clients.json").read_text(encoding="utf-8"))
+
+    done = run_example("client_records.py", "--out", tmp_path)
+
+    no_email, no_phone, complete = lists_in(tmp_path)
+    assert no_email == [record for record in records if not can_be_written_to(record)]
+    reachable = [record for record in records if can_be_written_to(record)]
+    assert no_phone == [record for record in reachable if not can_be_called(record)]
+    assert complete == [record for record in reachable if can_be_called(record)]
+    assert (len(no_email), len(no_phone), len(complete)) == (11, 6, 43)
+    assert done.stdout.startswith("60 client records, 43 complete\n")
+    first, second = done.stdout.split("\n\n")[1:]
+    for text, found in ((first, no_email), (second, no_phone)):
+        assert text.splitlines()[0].endswith(f": {len(found)}")
+        listed = [line[2:22].rstrip() for line in text.splitlines()[1:]]
+        assert listed == [record["name"] for record in found]
+
+
+def test_client_records_sorts_any_file_of_records(tmp_path):
+    chance = random.Random(20)
+    emails = {"a.b+c@example.com": True, "x@mail.example.org": True, "x@example": False, None: False}
+    phones = {"+44 20 7946 0112": True, "(206) 555-0102": True, "5550102": False, "": False}
+    records, expected = [], ([], [], [])
+    for number in range(500):
+        email, phone = chance.choice(list(emails)), chance.choice(list(phones))
+        records.append({"name": f"client {number}", "city": "Bern", "email": email, "phone": phone})
+        expected[0 if not emails[email] else 1 if not phones[phone] else 2].append(records[-1])
+    (tmp_path / "records.json").write_text(json.dumps(records))
+
+    run_example("client_records.py", "--records", tmp_path / "records.json", "--out", tmp_path / "out")
+
+    assert lists_in(tmp_path / "out") == list(expected)

@@ -1,0 +1,581 @@
+"""However a run ends, it ends soon and leaves nothing behind. That nothing is left is checked after every test."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from olympipe_like import Pipeline
+
+executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+SOON = 5.0  # seconds, on a busy machine; the library itself takes some hundredths
+
+
+def worker_ids(**options):
+    """Return an endless pipeline of the process ids of its two workers."""
+    return Pipeline(itertools.count()).task(lambda x: os.getpid(), workers=2, **options)
+
+
+def is_gone(pid):
+    try:
+        # A zombie is gone; whoever inherited it may take its time.
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def children():
+    return psutil.Process().children(recursive=True)
+
+
+# -- the consumer ends it ------------------------------------------------------------------------------------------------------
+
+
+def test_building_a_pipeline_starts_nothing():
+    before = (len(children()), threading.active_count())
+
+    pipe = worker_ids()
+    left, right = pipe.filter(lambda x: True).split(lambda x: (x, x), n=2)
+    both = left.gather(right.batch(3)).reduce(0, lambda x, acc: acc)
+    text = repr(both) + both.explain()
+
+    assert (len(children()), threading.active_count()) == before
+    assert "gather" in text
+
+
+def test_leaving_a_loop_ends_the_workers(eventually):
+    for pid in worker_ids():
+        break
+
+    assert pid != os.getpid()
+    eventually(lambda: is_gone(pid))
+
+
+def test_an_exception_in_the_loop_ends_the_workers_and_is_not_changed(eventually):
+    seen = []
+
+    def consume():
+        for pid in worker_ids():
+            seen.append(pid)
+            raise LookupError("the consumer's own")
+
+    with pytest.raises(LookupError, match="the consumer's own") as caught:
+        consume()
+    assert type(caught.value) is LookupError
+    del caught
+
+    eventually(lambda: gc.collect() >= 0 and is_gone(seen[0]))
+
+
+def test_an_iterator_that_is_forgotten_ends_the_workers(eventually):
+    iterator = iter(worker_ids())
+    pid = next(iterator)
+    assert not is_gone(pid)
+
+    del iterator
+
+    eventually(lambda: gc.collect() >= 0 and is_gone(pid))
+
+
+def test_an_iterator_in_a_reference_cycle_that_is_forgotten_ends_the_workers(eventually):
+    cycle = [iter(worker_ids())]
+    cycle.append(cycle)
+    pid = next(cycle[0])
+
+    del cycle
+
+    eventually(lambda: gc.collect() >= 0 and is_gone(pid))
+
+
+def test_an_iterator_can_be_closed(eventually):
+    iterator = iter(worker_ids())
+    pid = next(iterator)
+
+    iterator.close()
+
+    eventually(lambda: is_gone(pid))
+    with pytest.raises(StopIteration):
+        next(iterator)
+
+
+def test_an_iterator_that_was_never_asked_leaves_nothing():
+    iter(worker_ids())
+
+
+def test_an_exhausted_iterator_stays_exhausted():
+    iterator = iter(Pipeline(range(2)).task(str))
+
+    assert list(iterator) == ["0", "1"]
+    assert list(iterator) == []
+    with pytest.raises(StopIteration):
+        next(iterator)
+
+
+def test_leaving_an_async_loop_ends_the_workers(eventually):
+    seen = []
+
+    async def consume():
+        async for pid in worker_ids():
+            seen.append(pid)
+            break
+
+    asyncio.run(consume())
+
+    eventually(lambda: gc.collect() >= 0 and is_gone(seen[0]))
+
+
+def test_cancelling_the_task_of_an_async_loop_ends_the_workers(eventually):
+    seen = []
+
+    async def consume():
+        async for pid in worker_ids(queue_size=1):
+            seen.append(pid)
+            await asyncio.sleep(0.001)
+
+    async def main():
+        task = asyncio.create_task(consume())
+        while not seen:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+    eventually(lambda: gc.collect() >= 0 and is_gone(seen[0]))
+
+
+def test_an_async_loop_lets_other_tasks_run_while_it_waits():
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.005)
+
+    async def main():
+        task = asyncio.create_task(others())
+        results = [x async for x in Pipeline([1, 2]).task(lambda x: time.sleep(0.15) or x)]
+        task.cancel()
+        return results
+
+    assert asyncio.run(main()) == [1, 2]
+    assert turns >= 20
+
+
+@executors
+def test_leaving_the_block_of_a_run_ends_it(executor):
+    with worker_ids().run(executor=executor) as run:
+        first = next(iter(run))
+
+    assert (first == os.getpid()) == (executor != "process")
+
+
+def test_leaving_the_block_of_a_run_ends_it_though_nobody_took_an_item():
+    with worker_ids().run():
+        pass
+
+
+def test_an_exception_in_the_block_of_a_run_is_not_changed():
+    with pytest.raises(LookupError, match="the consumer's own"), worker_ids().run() as run:
+        raise LookupError("the consumer's own", next(iter(run)))
+
+
+@pytest.mark.parametrize("sleep", [0.01, 30])
+def test_leaving_a_loop_does_not_wait_for_items_in_work(sleep):
+    def work(x):
+        if x > 0:
+            time.sleep(sleep)
+        return x
+
+    begin = time.monotonic()
+    for _ in Pipeline(itertools.count()).task(work, workers=3):
+        break
+
+    assert time.monotonic() - begin < SOON
+
+
+def test_leaving_a_loop_does_not_wait_for_a_source_that_blocks():
+    release = threading.Event()
+
+    def blocking():
+        yield 1
+        release.wait(20)
+
+    begin = time.monotonic()
+    for _ in Pipeline(blocking()).task(lambda x: x):
+        break
+    took = time.monotonic() - begin
+    release.set()
+
+    assert took < SOON
+
+
+# -- sources are closed --------------------------------------------------------------------------------------------------------
+
+
+def endings(seen):
+    """Yield numbers for ever and note how it ends."""
+    try:
+        yield from itertools.count()
+    finally:
+        seen.append(threading.current_thread().name)
+
+
+@executors
+def test_leaving_a_loop_runs_the_finally_of_the_callers_generator(executor, eventually):
+    seen = []
+
+    with Pipeline(endings(seen)).task(lambda x: x).run(executor=executor) as run:
+        for x in run:
+            if x == 5:
+                break
+
+    eventually(lambda: seen)
+
+
+def test_leaving_a_plain_loop_runs_the_finally_of_the_callers_generator(eventually):
+    seen = []
+
+    for x in Pipeline(endings(seen)).task(lambda x: x):
+        if x == 5:
+            break
+
+    eventually(lambda: seen)
+
+
+def test_a_limit_runs_the_finally_of_the_callers_generator(eventually):
+    seen = []
+
+    Pipeline(endings(seen)).task(lambda x: x).limit(3).wait_for_completion()
+
+    eventually(lambda: seen)
+
+
+def test_an_error_runs_the_finally_of_the_callers_generator(eventually):
+    seen = []
+
+    with pytest.raises(ZeroDivisionError):
+        Pipeline(endings(seen)).task(lambda x: 1 // (5 - x)).wait_for_completion()
+
+    eventually(lambda: seen)
+
+
+def test_leaving_a_loop_runs_the_finally_of_a_generator_in_its_own_process(tally, eventually):
+    def source(tally):
+        try:
+            yield from itertools.count()
+        finally:
+            tally.hit("closed")
+
+    for x in Pipeline(source, tally).task(lambda x: x):
+        if x == 5:
+            break
+
+    eventually(lambda: tally.count("closed"))
+
+
+def test_leaving_a_loop_runs_the_finally_of_an_async_generator(eventually):
+    seen = []
+
+    async def source():
+        try:
+            for number in itertools.count():
+                yield number
+        finally:
+            seen.append("closed")
+
+    for x in Pipeline(source()).task(lambda x: x):
+        if x == 5:
+            break
+
+    eventually(lambda: seen)
+
+
+# -- stop() --------------------------------------------------------------------------------------------------------------------
+
+
+@executors
+@pytest.mark.parametrize("drain", [True, False])
+def test_stop_ends_an_endless_run_after_a_run_of_neighbours(executor, drain):
+    got = []
+
+    with Pipeline(itertools.count()).task(lambda x: x).run(executor=executor) as run:
+        for x in run:
+            got.append(x)
+            if x == 20:
+                run.stop(drain=drain)
+
+    assert got == list(range(len(got)))
+    assert len(got) >= 21
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_stop_with_drain_finishes_what_the_source_gave(executor):
+    pulled, got = [], []
+
+    def source():
+        for number in itertools.count():
+            pulled.append(number)
+            yield number
+
+    with Pipeline(source()).task(lambda x: x, queue_size=5, executor=executor).batch(4).run() as run:
+        for batch in run:
+            got.extend(batch)
+            if batch[0] == 40:
+                run.stop(drain=True)
+
+    assert got == pulled
+
+
+def test_stop_without_drain_drops_what_is_in_work():
+    def work(x):
+        if x > 3:
+            time.sleep(30)
+        return x
+
+    begin = time.monotonic()
+    with Pipeline(itertools.count()).task(work, workers=2).run() as run:
+        got = []
+        for x in run:
+            got.append(x)
+            if x == 3:
+                run.stop(drain=False)
+
+    assert got == [0, 1, 2, 3]
+    assert time.monotonic() - begin < SOON
+
+
+@pytest.mark.parametrize("drain", [True, False])
+def test_stop_from_another_thread_ends_the_loop(drain):
+    with Pipeline(itertools.count()).task(lambda x: x).run() as run:
+        stopper = threading.Thread(target=lambda: run.stop(drain=drain))
+        for x in run:
+            if x == 10:
+                stopper.start()
+        stopper.join()
+
+
+def test_stop_a_second_time_and_after_the_end_is_allowed():
+    with Pipeline(range(3)).task(lambda x: x).run() as run:
+        got = list(run)
+        run.stop()
+        run.stop(drain=False)
+
+    run.stop()
+    assert got == [0, 1, 2]
+
+
+# -- an error ends it ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_an_error_while_all_queues_are_full_and_the_source_endless_ends_the_run(executor):
+    def slow_and_bad(x):
+        time.sleep(0.02)
+        if x == 10:
+            raise ValueError("user-boom")
+        return x
+
+    pipe = Pipeline(itertools.count()).task(lambda x: x, workers=2, queue_size=2, executor=executor)
+    pipe = pipe.task(slow_and_bad, queue_size=2, executor=executor).task(lambda x: x, executor=executor)
+
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match="user-boom"):
+        pipe.wait_for_result(queue_size=2)
+
+    assert time.monotonic() - begin < SOON
+
+
+def test_an_error_does_not_wait_for_other_workers_in_work():
+    def work(x):
+        if x == 0:
+            raise ValueError("user-boom")
+        time.sleep(30)
+
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match="user-boom"):
+        Pipeline(range(8)).task(work, workers=4).wait_for_result()
+
+    assert time.monotonic() - begin < SOON
+
+
+def test_an_error_while_the_consumer_takes_nothing_arrives_when_it_does():
+    pipe = Pipeline(itertools.count()).task(lambda x: 1 // (300 - x) * 0 + x, queue_size=4)
+
+    with pipe.run(queue_size=4) as run:
+        items = iter(run)
+        got = [next(items)]
+        time.sleep(0.1)  # the queues fill up
+        with pytest.raises(ZeroDivisionError):
+            got.extend(items)
+
+    assert got[0] == 0
+
+
+# -- signals -------------------------------------------------------------------------------------------------------------------
+
+LOOP = """
+    import itertools, os, pathlib, time
+    from olympipe_like import Pipeline
+
+    def work(x):
+        pathlib.Path(f"started-{{os.getpid()}}").touch()
+        time.sleep({seconds})
+        return x
+
+    for x in Pipeline(itertools.count()).task(work, workers={workers}, executor={executor!r}):
+        pass
+    """
+
+
+def started(script):
+    return list(script.folder.glob("started-*"))
+
+
+@pytest.mark.parametrize(
+    ("executor", "workers", "seconds"),
+    [("process", 2, 0.01), ("process", 2, 30), ("thread", 2, 0.01), ("inline", 1, 0.01), ("inline", 1, 30)],
+)
+def test_ctrl_c_ends_the_program_at_once_and_quietly(script, eventually, executor, workers, seconds):
+    process = script.start(LOOP.format(seconds=seconds, executor=executor, workers=workers))
+    eventually(lambda: started(script), 15)
+
+    begin = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    done = script.finish(process)
+
+    assert time.monotonic() - begin < SOON
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.count("Traceback") == 1, done.stderr  # the caller's own, no worker's
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert done.stdout == ""
+
+
+def test_ctrl_c_to_the_caller_alone_ends_the_workers_too(script, eventually):
+    process = script.start(LOOP.format(seconds=30, executor="process", workers=2))
+    eventually(lambda: len(started(script)) == 2, 15)
+    workers = [int(path.name.split("-")[1]) for path in started(script)]
+
+    process.send_signal(signal.SIGINT)
+    done = script.finish(process)
+
+    assert done.returncode == -signal.SIGINT
+    eventually(lambda: all(map(is_gone, workers)))
+
+
+def test_ctrl_c_caught_by_the_program_leaves_it_able_to_run_again(script, eventually):
+    process = script.start(
+        """
+        import itertools, pathlib, time
+        from olympipe_like import Pipeline
+
+        def work(x):
+            pathlib.Path("started-1").touch()
+            time.sleep(30)
+
+        try:
+            Pipeline(itertools.count()).task(work, workers=2).wait_for_result()
+        except KeyboardInterrupt:
+            print("interrupted")
+        print(Pipeline(range(3)).task(str).wait_for_result())
+        """
+    )
+    eventually(lambda: started(script), 15)
+
+    os.killpg(process.pid, signal.SIGINT)
+    done = script.finish(process)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "interrupted\n['0', '1', '2']\n"
+    assert done.stderr == ""
+
+
+def test_ctrl_c_runs_the_finally_of_the_callers_generator(script, eventually):
+    process = script.start(
+        """
+        import itertools, pathlib, time
+        from olympipe_like import Pipeline
+
+        def source():
+            try:
+                yield from itertools.count()
+            finally:
+                print("closed")
+
+        def work(x):
+            pathlib.Path("started-1").touch()
+            time.sleep(0.01)
+            return x
+
+        for x in Pipeline(source()).task(work):
+            pass
+        """
+    )
+    eventually(lambda: started(script), 15)
+
+    os.killpg(process.pid, signal.SIGINT)
+    done = script.finish(process)
+
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout == "closed\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.01, 30])
+def test_nothing_outlives_a_caller_that_is_killed(script, eventually, number, seconds):
+    process = script.start(LOOP.format(seconds=seconds, executor="process", workers=2))
+    eventually(lambda: len(started(script)) == 2, 15)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
+
+    process.send_signal(number)
+    process.wait(SOON)
+
+    eventually(lambda: all(is_gone(member.pid) for member in family))
+    script.finish(process)
+
+
+# -- at the end of the program ---------------------------------------------------------------------------------------------------
+
+
+def test_a_program_ends_though_a_loop_in_a_daemon_thread_goes_on(script):
+    out = script(
+        """
+        import itertools, threading
+        from olympipe_like import Pipeline
+
+        first = threading.Event()
+
+        def loop():
+            for _ in Pipeline(itertools.count()).task(lambda x: x, workers=2):
+                first.set()
+
+        threading.Thread(target=loop, daemon=True).start()
+        print(first.wait(10))
+        """
+    )
+
+    assert out == "True\n"
+
+
+def test_hundred_runs_in_a_row_leave_nothing():
+    descriptors = psutil.Process().num_fds()
+
+    for _ in range(100):
+        for x in Pipeline(itertools.count()).task(lambda x: x):
+            if x == 2:
+                break
+
+    gc.collect()
+    assert psutil.Process().num_fds() < descriptors + 20
+    assert len(children()) < 10
