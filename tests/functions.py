@@ -12,7 +12,7 @@ from pathlib import Path
 
 from olympipe_like import SKIP
 
-# -- for random plans: total functions of ints, strings, None, tuples and lists of these -----------------------------------
+# -- for random plans: total functions of ints, strings, None, tuples and lists of these ---------------------
 
 
 def size(value):
@@ -85,16 +85,16 @@ def three_ways(value) -> tuple[object, object, object]:
     return (value if way == 0 else None), (value if way == 1 else SKIP), (value, way)
 
 
-# -- for consumers in the test's own process -----------------------------------------------------------------------------
+# -- for consumers in the test's own process -----------------------------------------------------------------
 
 
 def take_all(items, *, into: list) -> None:
     """Take items one by one, so that they are kept when an error follows."""
     for item in items:
-        into.append(item)
+        into.append(item)  # noqa: PERF402 - `extend` does not promise to keep them
 
 
-# -- for order: early items take longest, so order never comes by luck ---------------------------------------------------
+# -- for order: early items take longest, so order never comes by luck ---------------------------------------
 
 
 def hurry_later(value: int) -> int:
@@ -117,7 +117,7 @@ def hurry_later_and_repeat(value: int) -> Iterator[tuple[int, int]]:
         yield hurry_later(value), part
 
 
-# -- counting across processes -------------------------------------------------------------------------------------------
+# -- counting across processes -------------------------------------------------------------------------------
 
 
 class Tally:
@@ -138,7 +138,7 @@ class Tally:
         return path.stat().st_size if path.exists() else 0
 
 
-# -- sources -------------------------------------------------------------------------------------------------------------
+# -- sources -------------------------------------------------------------------------------------------------
 
 
 def numbers(start: int, stop: int, *, step: int = 1) -> Iterator[int]:
@@ -172,7 +172,7 @@ class AsyncValues:
             yield value
 
 
-# -- exceptions ------------------------------------------------------------------------------------------------------------
+# -- exceptions ----------------------------------------------------------------------------------------------
 
 
 class TwoArguments(Exception):
@@ -208,7 +208,7 @@ class CannotBePrinted(Exception):
     __repr__ = __str__
 
 
-# -- items and results -----------------------------------------------------------------------------------------------------
+# -- items and results ---------------------------------------------------------------------------------------
 
 
 def explode_on_load(text: str) -> None:
@@ -261,7 +261,7 @@ class Doubler:
         return value * 2
 
 
-# -- workers with a state ----------------------------------------------------------------------------------------------------
+# -- workers with a state ------------------------------------------------------------------------------------
 
 
 class Scaler:

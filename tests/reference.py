@@ -6,10 +6,10 @@ An item is a pair of its position path and its value. Source item i has the path
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from itertools import islice, zip_longest
+from itertools import islice
 from math import inf
 
 from olympipe_like import SKIP  # the marker that users' functions return; nothing else is taken from the library
@@ -69,7 +69,9 @@ def tap(items, function):
 
 
 def explode(items, function):
-    return [((*path, j), part) for path, whole in items for j, part in enumerate(function(whole) if function else whole)]
+    return [
+        ((*path, j), part) for path, whole in items for j, part in enumerate(function(whole) if function else whole)
+    ]
 
 
 def batch(items, size, rest="keep", pad=None):

@@ -121,7 +121,8 @@ def _operator(draw: Callable, inputs: list[int], made: list, *, unordered: bool)
             equally_long = len({len(made[number]) for number in several}) == 1
             return Node(kind, several, (), (("strict", equally_long and draw(st.booleans())),))
         case "gather" if few:
-            return Node(kind, several, (), (("ordered", ordered),))
+            # By source order it would be refused where a leg has given that up.
+            return Node(kind, several, (), (("ordered", not unordered),))
         case "concat" if few:
             return Node(kind, several)
         case _:

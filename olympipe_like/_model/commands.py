@@ -93,6 +93,7 @@ class FailRun:
     failure: object | None
     stage: StageId
     worker: WorkerId
+    slot: int = 0
     exit_code: int | None = None
     pid: int | None = None
     attempts: int = 0

@@ -175,7 +175,7 @@ class WorkStage(Stage):
         if self.spec.role is Role.SCAN or max(attempts, self._lost_early) >= MAX_ATTEMPTS:
             frame = tasks[0].frame if tasks else None
             self.ledger.command(
-                FailRun(None, self.id, event.worker, event.exit_code, event.pid, max(attempts, 1), frame)
+                FailRun(None, self.id, event.worker, slot, event.exit_code, event.pid, max(attempts, 1), frame)
             )
             return
         # Give the frames back before starting the successor: it must find the oldest work first.

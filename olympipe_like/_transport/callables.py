@@ -7,8 +7,8 @@ pickled by plain pickle mean in the worker what they mean in the caller. What ha
 local classes) travels by value; what can be imported, by reference. Classes are copied as they are: a metaclass or
 ``__init_subclass__`` of ``__main__`` ran when the user's class was made and does not run again.
 
-Plain pickle writes most of it, dill what pickle refuses, cloudpickle (where installed) what dill refuses. Locks and open
-files never travel: a copy would guard or write something else.
+Plain pickle writes most of it, dill what pickle refuses, cloudpickle (where installed) what dill refuses. Locks and
+open files never travel: a copy would guard or write something else.
 
 Refuses to know processes, connections and plans; source code; names that code looks up by text (``globals()["x"]``).
 """
@@ -104,13 +104,14 @@ def unpack(shipment: Shipment, classes: Mapping[str, bytes] = types.MappingProxy
     """
     main = sys.modules["__main__"]
     names = main.__shipped__ if isinstance(main, _Main) else _Names(vars(main))
-    names.pending.update({name: blob for name, blob in {**classes, **shipment.names}.items() if name not in names.space})
-    obj = names.define(shipment.blob)[""]
-    names.settle(shipment.names)
+    with names.lock:
+        names.pending.update({k: blob for k, blob in {**classes, **shipment.names}.items() if k not in names.space})
+        obj = names.define(shipment.blob)[""]
+        names.settle(shipment.names)
     return obj
 
 
-# -- packing --------------------------------------------------------------------------------------------------------------
+# -- packing ----------------------------------------------------------------------------------------------------------
 
 
 class _Definition(typing.NamedTuple):
@@ -133,7 +134,7 @@ class _Packer:
             is_code = type(value) is types.FunctionType or _is_class(value)
             fits = is_code and value.__name__ == name
             free = self.homes.get(id(value), "_").startswith("_")  # notebooks keep values as _ and _1 too
-            elsewhere = isinstance(value, types.ModuleType) or (is_code and _is_importable(value))
+            elsewhere = issubclass(type(value), types.ModuleType) or (is_code and _is_importable(value))
             if (fits or free) and not elsewhere and type(value) not in _IMMUTABLE and not name.startswith("__"):
                 self.homes[id(value)] = name
 
@@ -164,8 +165,9 @@ class _Packer:
                 reach[name].add(other)
                 reach[other].add(name)
         for via in found:
-            for reached in reach.values():
-                reached |= reach[via] if via in reached else set()
+            for name in found:
+                if via in reach[name]:
+                    reach[name] |= reach[via]
         blobs: dict[str, bytes] = {}
         for name in sorted(found):
             if name not in blobs and not reach[name] & broken:
@@ -189,7 +191,10 @@ class _Packer:
                 writer.dump({name: self.names[name] for name in group})
             except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; it becomes the reason
                 if writer.trail:  # dill's, the one written in Python: it can tell where it was
-                    failure = ShippingError(str(error) or repr(error), *_blame(writer.trail[::-1], group[0]))
+                    known = isinstance(error, (TypeError, pickle.PicklingError))
+                    reason = str(error) if known else f"{type(error).__name__}: {error}"
+                    failure = ShippingError(reason, *_blame(writer.trail[::-1], group[0]))
+                    failure.__cause__ = error
             else:
                 pickle.dump(sorted(writer.uses), file)
                 held = [value for _, value in writer.memo.copy().values() if _must_stay_one(value, writer.by_value)]
@@ -232,9 +237,9 @@ class _Writer:
         for kind in type(obj).__mro__:
             if kind in _REDUCERS:
                 return _REDUCERS[kind](obj)
-        if self.packer.homes.get(id(obj)) in self.group and type(type(obj).__reduce__) is types.FunctionType:
-            if _is_mains(obj) and isinstance(obj.__reduce__(), str):  # it says its name, which is being defined here
-                return object.__new__, (type(obj),), vars(obj)
+        is_here = self.packer.homes.get(id(obj)) in self.group and _is_mains(obj)
+        if is_here and type(type(obj).__reduce__) is types.FunctionType and isinstance(obj.__reduce__(), str):
+            return object.__new__, (type(obj),), vars(obj)  # it would have said its name, which is defined here
         return NotImplemented
 
     def _in_a_class(self, obj: Any) -> Any:
@@ -336,14 +341,14 @@ def _globals_of(code: types.CodeType, known: Iterable[str]) -> Iterator[str]:
 
 def _data_of(member: Any) -> tuple[type, tuple[Any, ...]]:
     """Return the built-in type a member of an Enum is made of, and the arguments that make it again."""
-    kinds = type(member)._member_type_.__mro__  # noqa: SLF001 - the only place it is kept
+    kinds = type(member)._member_type_.__mro__
     data: Any = next(kind for kind in kinds if type(vars(kind).get("__new__")) is types.BuiltinFunctionType)
     if hasattr(data, "__getnewargs__"):
         return data, data.__getnewargs__(member)
     return data, () if data.__reduce__ is object.__reduce__ else data.__reduce__(member)[1]
 
 
-# -- values that need more than the picklers know ------------------------------------------------------------------------
+# -- values that need more than the picklers know ---------------------------------------------------------------------
 
 
 def _reduce_cell(cell: Any) -> Any:
@@ -364,8 +369,9 @@ def _reduce_type_parameter(parameter: Any) -> Any:
     options += ["infer_variance"] * (sys.version_info >= (3, 12)) + ["default"] * (sys.version_info >= (3, 13))
     given = {name: getattr(parameter, f"__{name}__") for name in options if hasattr(parameter, f"__{name}__")}
     value = (parameter.__value__,) if hasattr(parameter, "__value__") else getattr(parameter, "__constraints__", ())
-    make = functools.partial(type(parameter), parameter.__name__, *value, **given)
-    return make, (), {"__module__": parameter.__module__}, None, None, _fill
+    kind: Any = type(parameter)
+    make = functools.partial(kind, parameter.__name__, *value, **given)
+    return make, (), {} if hasattr(parameter, "__value__") else {"__module__": parameter.__module__}, None, None, _fill
 
 
 def _refuse(obj: Any) -> Any:
@@ -399,20 +405,22 @@ for _name, _mark in vars(dataclasses).items():  # MISSING and the like, which ar
 def _blame(trail: list[Any], root: str) -> tuple[str | None, str]:
     """Name the variable that did not pickle, from the objects on the way to it, the outermost first."""
     kind, path, at = "global", root, 0
+    places = {id(obj): place for place, obj in enumerate(trail)}
     while at < len(trail):
-        below = {id(obj): place for place, obj in enumerate(trail) if place > at}
-        step, name, part = next((part for part in _parts(trail[at]) if id(part[2]) in below), ("", "", None))
-        at = below.get(id(part), at + 1)
+        on_the_way = (part for part in _parts(trail[at]) if places.get(id(part[2]), 0) > at)
+        step, name, part = next(on_the_way, ("", "", None))
+        at = places[id(part)] if step else at + 1
         if step in {"captured variable", "argument", "global"}:
             kind, path = step, name
-        elif step:
-            kind, path = (kind if path else step), path + (f"[{name}]" if step == "item" else f".{name}" if path else name)
+        elif step in {"item", "attribute"}:
+            kind = kind if path else step
+            path += f"[{name}]" if step == "item" else f".{name}" if path else name
     return path or None, kind
 
 
 def _parts(obj: Any) -> Iterator[tuple[str, str, object]]:
     if type(obj) is types.CellType:
-        yield "", "", obj.cell_contents
+        yield "cell", "", obj.cell_contents
     elif type(obj) is types.FunctionType:
         code = obj.__code__
         defaults = zip(code.co_varnames[: code.co_argcount][::-1], (obj.__defaults__ or ())[::-1], strict=False)
@@ -425,7 +433,7 @@ def _parts(obj: Any) -> Iterator[tuple[str, str, object]]:
     yield from (("attribute", *pair) for pair in {**slots, **getattr(obj, "__dict__", {})}.items())
 
 
-# -- rebuilding, in the worker -------------------------------------------------------------------------------------------
+# -- rebuilding, in the worker ----------------------------------------------------------------------------------------
 
 
 def _fill(obj: object, fields: dict[str, Any]) -> None:
@@ -472,13 +480,14 @@ def _enum_space(space: Any, early: dict[str, Any], members: dict[str, Any]) -> A
     def remake(cls: Any, *_: object) -> Any:  # a __new__ of the user's would want what the value was made of
         value, data, args = next(parts)
         member = data.__new__(cls, *args)
-        member._value_ = value  # noqa: SLF001 - documented for __new__
+        member._value_ = value
         return member
 
     for name, value in {**early, "__new__": remake, "__init__": lambda *_: None}.items():
         space[name] = value
+    mark = getattr(enum, "member", lambda value: value)  # Python 3.11: a function can be a member too
     for name, (value, *_) in members.items():
-        space[name] = enum.member(value) if sys.version_info >= (3, 11) else value
+        space[name] = mark(value)
     return space
 
 

@@ -72,14 +72,15 @@ def _belongings() -> set[tuple[str, str]]:
     """Return what this process holds of the machine."""
     found = {("process", text) for text in _processes()}
     found |= {("thread", f"{thread.name} {thread.ident}") for thread in threading.enumerate()}
-    for name in os.listdir(DESCRIPTORS):
+    for path in DESCRIPTORS.iterdir():
         try:
-            target = os.readlink(DESCRIPTORS / name) if sys.platform == "linux" else ""
+            target = path.readlink() if sys.platform == "linux" else ""
         except FileNotFoundError:
             continue  # the descriptor that listed the directory
-        found.add(("descriptor", f"{name} {target}"))
+        found.add(("descriptor", f"{path.name} {target}"))
     if SHARED_MEMORY.is_dir():
-        found |= {("shared memory", name) for name in os.listdir(SHARED_MEMORY) if not _is_a_strangers(name)}
+        names = [path.name for path in SHARED_MEMORY.iterdir()]
+        found |= {("shared memory", name) for name in names if not _is_a_strangers(name)}
     if sys.platform == "linux":
         maps = Path("/proc/self/maps").read_text().splitlines()
         found |= {("mapping", line) for line in maps if "/memfd:" in line or f" {SHARED_MEMORY}/" in line}
@@ -176,7 +177,6 @@ class Script:
         done = self.finish(self.start(text))
         assert done.returncode == 0, done.stderr
         return done.stdout
-
 
     def close(self) -> None:
         """End what a failed test left running."""

@@ -25,7 +25,7 @@ def names(records):
     return [record["name"] for record in records]
 
 
-# -- the article's example -----------------------------------------------------------------------------------------------------
+# -- the article's example -----------------------------------------------------------------------------------
 
 
 @with_any_workers
@@ -63,7 +63,7 @@ def test_each_filter_of_the_articles_example_looks_at_each_item_once(executor, t
     assert calls == {"lacks email": 5, "has email": 5, "lacks phone": 3, "has phone": 3}
 
 
-# -- broadcast -----------------------------------------------------------------------------------------------------------------
+# -- broadcast -----------------------------------------------------------------------------------------------
 
 
 @with_any_workers
@@ -131,7 +131,7 @@ def test_unrelated_pipelines_can_be_waited_for_in_one_run():
     assert results == [["A", "B"], ["0", "1", "2"]]
 
 
-# -- diamonds ------------------------------------------------------------------------------------------------------------------
+# -- diamonds ------------------------------------------------------------------------------------------------
 
 
 @with_any_workers
@@ -223,7 +223,7 @@ def test_an_exploding_leg_and_a_batching_leg_meet():
     ]
 
 
-# -- legs of different speed ---------------------------------------------------------------------------------------------------
+# -- legs of different speed ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", ["process", "thread"])
@@ -250,7 +250,7 @@ def test_an_unordered_gather_does_not_wait_for_the_slow_leg():
     assert result[-1] == "slow"
 
 
-# -- split and partition -------------------------------------------------------------------------------------------------------
+# -- split and partition -------------------------------------------------------------------------------------
 
 
 @with_any_workers
@@ -293,7 +293,7 @@ def test_a_leg_nobody_waits_for_costs_nothing(tally):
     assert tally.count("work") == 0
 
 
-# -- an end in one leg ---------------------------------------------------------------------------------------------------------
+# -- an end in one leg ---------------------------------------------------------------------------------------
 
 
 @with_any_workers
@@ -350,7 +350,7 @@ def test_an_error_in_a_leg_nobody_waits_for_does_not_happen():
     assert shared.task(str).wait_for_result() == ["0", "1", "2", "3", "4"]
 
 
-# -- zip -----------------------------------------------------------------------------------------------------------------------
+# -- zip -----------------------------------------------------------------------------------------------------
 
 
 def test_zip_pairs_any_number_of_legs():
@@ -382,7 +382,7 @@ def test_zip_with_an_endless_leg_ends_with_the_shorter_one():
     assert Pipeline("abc").zip(endless, strict=False).wait_for_result() == [("a", 0), ("b", 1), ("c", 2)]
 
 
-# -- concat --------------------------------------------------------------------------------------------------------------------
+# -- concat --------------------------------------------------------------------------------------------------
 
 
 def test_concat_does_not_touch_a_later_source_before_its_turn():

@@ -15,7 +15,9 @@ executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
 
 
 @executors
-@pytest.mark.parametrize("method", ["scale", Scaler.scale, lambda scaler, x: scaler.scale(x)], ids=["name", "function", "lambda"])
+@pytest.mark.parametrize(
+    "method", ["scale", Scaler.scale, lambda scaler, x: scaler.scale(x)], ids=["name", "function", "lambda"]
+)
 def test_the_method_is_a_name_or_a_function_of_instance_and_item(method, executor):
     pipe = Pipeline(range(4)).class_task(Scaler, method, class_kwargs={"factor": 3})
 

@@ -45,7 +45,7 @@ def assert_tells_everything(error, *, stage, item, value, what):
     assert error.errors == [text]
 
 
-# -- whatever a function raises ------------------------------------------------------------------------------------------------
+# -- whatever a function raises ------------------------------------------------------------------------------
 
 ORDINARY = [
     lambda: ValueError("user-boom"),
@@ -88,9 +88,7 @@ def test_whatever_a_function_raises_ends_the_run_after_the_results_before_it(mak
         f.take_all(failing(make_error, place), into=arrived)
 
     assert arrived == [2 * value for value in range(100, 100 + place)]
-    assert_tells_everything(
-        caught.value, stage="decode", item=place, value=100 + place, what=name_of(make_error)
-    )
+    assert_tells_everything(caught.value, stage="decode", item=place, value=100 + place, what=name_of(make_error))
 
 
 @pytest.mark.parametrize("make_error", ORDINARY + OF_A_LANGUAGE + UNFRIENDLY, ids=name_of)
@@ -187,7 +185,7 @@ if sys.version_info >= (3, 11):
 
     def test_an_exception_group_is_reported_with_its_parts():
         def decode(value):
-            raise ExceptionGroup("user-boom", [ValueError("part one"), OSError("part two")])
+            raise ExceptionGroup("user-boom", [ValueError("part one"), OSError("part two")])  # noqa: F821
 
         with pytest.raises(StageFailed) as caught:
             Pipeline([1]).task(decode).wait_for_result()
@@ -207,7 +205,7 @@ def test_an_error_pickles_with_its_type_and_text():
     assert str(copy) == str(caught.value)
 
 
-# -- where it failed -------------------------------------------------------------------------------------------------------------
+# -- where it failed -----------------------------------------------------------------------------------------
 
 
 def test_the_error_names_the_stage_as_the_user_did():
@@ -317,7 +315,7 @@ def test_explode_of_what_cannot_be_iterated_is_reported():
     assert "item 1: 5" in str(caught.value)
 
 
-# -- which failure, and what comes before it ---------------------------------------------------------------------------------
+# -- which failure, and what comes before it -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", ["process", "thread"])
@@ -392,7 +390,7 @@ def test_every_terminal_raises():
         lambda pipe: Pipeline.wait_for_all_results([pipe, pipe.task(str)]),
         lambda pipe: pipe.wait_for_completion(),
         lambda pipe: pipe.wait_and_reduce(0, lambda item, acc: acc),
-        lambda pipe: list(pipe),
+        list,
         lambda pipe: asyncio.run(iterate(pipe)),
         run,
     ]
@@ -407,7 +405,7 @@ def test_an_async_loop_ends_with_the_error_too(make_error):
 
     async def iterate():
         async for value in failing(make_error, 3):
-            arrived.append(value)
+            arrived.append(value)  # noqa: PERF401 - to keep them when the error follows
 
     with pytest.raises(StageFailed):
         asyncio.run(iterate())
@@ -432,7 +430,7 @@ def test_a_pipeline_can_run_again_after_a_failure(tmp_path):
     assert pipe.wait_for_result() == [0, 1, 2]
 
 
-# -- coroutines ----------------------------------------------------------------------------------------------------------------
+# -- coroutines ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make_error", [ORDINARY[0], OF_A_LANGUAGE[-1]], ids=name_of)
@@ -452,16 +450,16 @@ def test_a_coroutine_that_fails_is_reported_after_the_results_before_it(make_err
     assert_tells_everything(caught.value, stage="fetch", item=3, value=3, what=name_of(make_error))
 
 
-# -- results that cannot travel ------------------------------------------------------------------------------------------------
+# -- results that cannot travel ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "make_result",
     [
-        lambda: threading.Lock(),
+        threading.Lock,
         lambda: (x for x in "abc"),
         lambda: open("/dev/null"),  # noqa: PTH123, SIM115
-        lambda: socket.socket(),
+        socket.socket,
         lambda: {"deep": [1, {"inside": threading.Lock()}]},
     ],
     ids=["lock", "generator", "open file", "socket", "lock deep inside"],
@@ -537,7 +535,7 @@ def test_a_result_nested_too_deep_to_be_pickled_is_reported():
     assert_tells_everything(caught.value, stage="decode", item=0, value=5, what="")
 
 
-# -- texts of difficult items --------------------------------------------------------------------------------------------------
+# -- texts of difficult items --------------------------------------------------------------------------------
 
 
 def test_a_huge_item_is_cut_in_the_text():
@@ -576,7 +574,7 @@ def test_an_item_that_cannot_be_printed_is_reported_by_its_type():
     assert "Touchy" in str(caught.value)
 
 
-# -- functions that cannot travel ----------------------------------------------------------------------------------------------
+# -- functions that cannot travel ----------------------------------------------------------------------------
 
 
 def test_a_function_that_cannot_be_shipped_is_refused_by_name():

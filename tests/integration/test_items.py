@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import math
@@ -25,7 +25,7 @@ class Colour(enum.Enum):
     RED = 1
 
 
-Point = collections.namedtuple("Point", "x y")
+Point = collections.namedtuple("Point", "x y")  # noqa: PYI024 - the oldest kind of all
 
 FALSY = [None, False, 0, 0.0, -0.0, 0j, "", b"", (), [], {}, set(), frozenset(), range(0), bytearray(), None]
 
@@ -92,7 +92,7 @@ def test_results_may_be_exceptions(executor):
 ORDINARY = [
     *[1 << 200, -1, math.pi, math.inf, 1 + 2j, True, "häß\0lich\n\udc80", b"\0\xff", bytearray(b"x"), ...],
     *[(1, (2, [3, {4: {5}}])), Point(1, 2), Colour.RED, collections.OrderedDict(a=1), collections.deque([1])],
-    *[datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone.utc), decimal.Decimal("1.10"), Path("/a/b")],
+    *[dt.datetime(2024, 2, 29, tzinfo=dt.timezone.utc), decimal.Decimal("1.10"), Path("/a/b")],
     *[slice(1, 2), range(1, 9, 3), int, len, f.increment, NotImplemented, collections.Counter("abba")],
 ]
 
@@ -184,7 +184,8 @@ def test_objects_that_cannot_be_pickled_pass_through_a_run_in_the_callers_proces
     assert Pipeline(locks).task(lambda x: x).wait_for_result(executor="inline") == locks
 
 
-# -- numpy ---------------------------------------------------------------------------------------------------------------------
+# -- numpy ---------------------------------------------------------------------------------------------------
+
 
 def assert_same_and_writable(result, array, layout):
     assert type(result) is np.ndarray, layout

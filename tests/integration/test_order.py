@@ -38,6 +38,13 @@ def test_unordered_results_come_as_they_are_ready():
     assert result != list(range(N))
 
 
+def test_a_merge_by_source_order_restores_the_order_that_a_task_gave_up():
+    shared = Pipeline(range(N))
+    unordered = shared.task(f.hurry_later, workers=4, ordered=False)
+
+    assert unordered.gather(shared).wait_for_result() == [x for x in range(N) for _ in range(2)]
+
+
 @with_any_workers
 def test_a_filter_with_many_workers_keeps_order(executor):
     kept = Pipeline(range(N)).filter(f.hurry_later_and_keep_even, workers=4, executor=executor)

@@ -93,7 +93,8 @@ def test_functions_of_the_script_use_its_globals_classes_and_each_other(script):
             return math.floor(x * FACTOR)
 
         def is_known(record):
-            return isinstance(record, Record) and record.kind in (Kind.EVEN, Kind.ODD) and record.kind is Kind(record.number % 2)
+            is_kind = record.kind in (Kind.EVEN, Kind.ODD) and record.kind is Kind(record.number % 2)
+            return isinstance(record, Record) and is_kind
 
         def make(x):
             kind = Kind.EVEN if scale(x) % 2 == 0 else Kind.ODD
@@ -272,7 +273,9 @@ def test_functions_made_by_exec_in_a_namespace_of_their_own_work(script):
 
 
 def test_functions_of_a_local_module_work(script):
-    script.write("RATE = 4\n\ndef work(x):\n    return helper(x) * RATE\n\ndef helper(x):\n    return x + 1\n", "prepare.py")
+    script.write(
+        "RATE = 4\n\ndef work(x):\n    return helper(x) * RATE\n\ndef helper(x):\n    return x + 1\n", "prepare.py"
+    )
 
     out = script(
         """

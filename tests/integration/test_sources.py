@@ -23,7 +23,7 @@ def doubled(*source, **options):
     return Pipeline(*source, **options).task(lambda x: x * 2)
 
 
-# -- forms -----------------------------------------------------------------------------------------------------------------
+# -- forms ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_function_runs_in_a_process_of_its_own():
     assert home != os.getpid()
 
 
-@pytest.mark.parametrize("source", [[], (), range(0), iter(()), f.AsyncValues([]), lambda: []], ids=repr)
+@pytest.mark.parametrize("source", [[], (), range(0), iter(()), f.AsyncValues([]), lambda: ()], ids=repr)
 def test_an_empty_source_gives_nothing(source):
     assert doubled(source).wait_for_result() == []
 
@@ -127,7 +127,7 @@ def test_a_list_changed_between_two_runs_is_read_anew():
     assert (before, after) == ([2, 4], [2, 4, 6])
 
 
-# -- one-shot iterators ------------------------------------------------------------------------------------------------------
+# -- one-shot iterators --------------------------------------------------------------------------------------
 
 
 def one_shot_async():
@@ -143,7 +143,7 @@ def one_shot_async():
         lambda: iter([1, 2]),
         lambda: (x for x in [1, 2]),
         lambda: map(abs, [1, 2]),
-        lambda: itertools.count(),
+        itertools.count,
         lambda: os.scandir("."),
         one_shot_async,
     ],
@@ -191,7 +191,7 @@ def test_building_on_a_one_shot_iterator_takes_nothing_from_it():
     assert next(source) == 0
 
 
-# -- failing -----------------------------------------------------------------------------------------------------------------
+# -- failing -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [0, 5, 9], ids=["first", "middle", "last"])
@@ -274,7 +274,7 @@ def test_items_of_the_callers_source_that_cannot_be_pickled_are_reported():
     assert "generator" in str(caught.value)
 
 
-# -- how far a source runs ahead ---------------------------------------------------------------------------------------------
+# -- how far a source runs ahead -----------------------------------------------------------------------------
 
 
 @with_any_workers
@@ -283,15 +283,14 @@ def test_an_endless_source_stays_within_the_queues_of_a_slow_consumer(executor):
 
     def endless():
         nonlocal pulled
-        for pulled in itertools.count(1):  # noqa: B007
+        while True:
+            pulled += 1
             yield pulled
 
     pipe = Pipeline(endless()).task(lambda x: x, queue_size=4, executor=executor)
     pipe = pipe.task(lambda x: x, queue_size=4, executor=executor)
     with pipe.run(queue_size=4) as run:
-        consumed = 0
-        for _ in run:
-            consumed += 1
+        for consumed, _ in enumerate(run, 1):
             # Three edges of four, two items in hand, one about to be sent, one just taken.
             assert pulled <= consumed + 3 * 4 + 2 + 2
             if consumed == 200:
@@ -305,7 +304,8 @@ def test_an_endless_source_waits_for_a_consumer_that_takes_nothing(eventually):
 
     def endless():
         nonlocal pulled
-        for pulled in itertools.count(1):  # noqa: B007
+        while True:
+            pulled += 1
             yield pulled
 
     with Pipeline(endless()).task(lambda x: x).run() as run:
@@ -331,7 +331,7 @@ def test_a_fast_endless_source_in_a_process_of_its_own_waits_too(tally):
                 break
 
 
-# -- a slow source is not held back ------------------------------------------------------------------------------------------
+# -- a slow source is not held back --------------------------------------------------------------------------
 
 
 @with_any_workers

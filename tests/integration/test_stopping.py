@@ -36,7 +36,7 @@ def children():
     return psutil.Process().children(recursive=True)
 
 
-# -- the consumer ends it ------------------------------------------------------------------------------------------------------
+# -- the consumer ends it ------------------------------------------------------------------------------------
 
 
 def test_building_a_pipeline_starts_nothing():
@@ -52,7 +52,7 @@ def test_building_a_pipeline_starts_nothing():
 
 
 def test_leaving_a_loop_ends_the_workers(eventually):
-    for pid in worker_ids():
+    for pid in worker_ids():  # noqa: B007
         break
 
     assert pid != os.getpid()
@@ -133,17 +133,19 @@ def test_leaving_an_async_loop_ends_the_workers(eventually):
 
 
 def test_cancelling_the_task_of_an_async_loop_ends_the_workers(eventually):
-    seen = []
+    seen, first = [], None
 
     async def consume():
         async for pid in worker_ids(queue_size=1):
             seen.append(pid)
+            first.set()
             await asyncio.sleep(0.001)
 
     async def main():
+        nonlocal first
+        first = asyncio.Event()
         task = asyncio.create_task(consume())
-        while not seen:
-            await asyncio.sleep(0.005)
+        await first.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -220,7 +222,7 @@ def test_leaving_a_loop_does_not_wait_for_a_source_that_blocks():
     assert took < SOON
 
 
-# -- sources are closed --------------------------------------------------------------------------------------------------------
+# -- sources are closed --------------------------------------------------------------------------------------
 
 
 def endings(seen):
@@ -301,7 +303,7 @@ def test_leaving_a_loop_runs_the_finally_of_an_async_generator(eventually):
     eventually(lambda: seen)
 
 
-# -- stop() --------------------------------------------------------------------------------------------------------------------
+# -- stop() --------------------------------------------------------------------------------------------------
 
 
 @executors
@@ -375,7 +377,7 @@ def test_stop_a_second_time_and_after_the_end_is_allowed():
     assert got == [0, 1, 2]
 
 
-# -- an error ends it ----------------------------------------------------------------------------------------------------------
+# -- an error ends it ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", ["process", "thread"])
@@ -422,7 +424,7 @@ def test_an_error_while_the_consumer_takes_nothing_arrives_when_it_does():
     assert got[0] == 0
 
 
-# -- signals -------------------------------------------------------------------------------------------------------------------
+# -- signals -------------------------------------------------------------------------------------------------
 
 LOOP = """
     import itertools, os, pathlib, time
@@ -545,7 +547,7 @@ def test_nothing_outlives_a_caller_that_is_killed(script, eventually, number, se
     script.finish(process)
 
 
-# -- at the end of the program ---------------------------------------------------------------------------------------------------
+# -- at the end of the program -------------------------------------------------------------------------------
 
 
 def test_a_program_ends_though_a_loop_in_a_daemon_thread_goes_on(script):

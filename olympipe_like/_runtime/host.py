@@ -1,0 +1,150 @@
+"""Thread and async workers of a run that has a hub: they live in the caller's process, behind one connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from queue import SimpleQueue
+from time import perf_counter
+
+from olympipe_like._executors.port import ChunkAnswer, ChunkExecutor, ChunkTask, Notice, WorkerBroken, WorkerClosed
+from olympipe_like._model.closed import assert_never
+from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._model.options import ExecutorName
+from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._runtime.local import make_executors
+from olympipe_like._transport import messages as wire
+from olympipe_like._transport.connection import Connection
+from olympipe_like._worker.port import Port, Unreadable, encode_chunk, unpack_chunk
+
+
+class Host:
+    """Receives frames for this process's workers and sends their answers."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        memory: int | None,
+        segments: Mapping[StageId, Segment],
+        where: Mapping[StageId, ExecutorName],
+    ) -> None:
+        self._connection = connection
+        self._port = _SharedPort(connection, memory)
+        self._segments = segments
+        self._where = where
+        self._executors = make_executors(set(where.values()), segments, self._told)
+        self._stage_of: dict[WorkerId, StageId] = {}
+        self._decoding: dict[WorkerId, float] = {}
+        self._sending = threading.Lock()
+        self._over = False
+        self._thread = threading.Thread(target=self._listen, name="olympipe-host", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End all workers and the connection."""
+        self._over = True
+        self._connection.shut_down()
+        self._port.replies.put(wire.NO_SLOT)  # wakes a worker that waits for a slot
+        for executor in self._executors.values():
+            executor.abandon()
+        self._thread.join()
+        self._connection.close()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message, payload = self._connection.receive()
+            except (EOFError, OSError):
+                return
+            if isinstance(message, wire.SlotGrant):
+                self._port.replies.put(message)
+            elif isinstance(message, wire.Start):
+                self._stage_of[message.worker] = message.stage
+                self._executors[self._where[message.stage]].start(message.worker, message.stage, message.slot)
+            elif isinstance(message, wire.Run):
+                self._run(message, payload)
+            elif isinstance(message, wire.GoOn):
+                self._accept(message.slot)
+                self._executor_of(message.worker).go_on(message.worker)
+            elif isinstance(message, wire.Stop):
+                self._executor_of(message.worker).stop(message.worker)
+
+    def _executor_of(self, worker: WorkerId) -> ChunkExecutor:
+        return self._executors[self._where[self._stage_of[worker]]]
+
+    def _label(self, worker: WorkerId) -> Label:
+        return self._segments[self._stage_of[worker]].label
+
+    def _accept(self, slot: wire.SlotGrant) -> None:
+        with self._sending:
+            self._port.accept(slot)
+
+    def _run(self, message: wire.Run, payload: bytearray | None) -> None:
+        began = perf_counter()
+        self._accept(message.slot)
+        chunk = None
+        if not message.ended:
+            cut = (message.skip, message.length, message.prefix)
+            try:
+                chunk = unpack_chunk(message.parcel, payload, self._port.memory, cut, message.upto, message.failure)
+            except Unreadable as error:
+                chunk = error.blame(self._label(message.worker), "the caller's process")
+        self._decoding[message.worker] = perf_counter() - began
+        task = ChunkTask(message.worker, message.leg, chunk, message.part_items, message.skip_items)
+        self._executor_of(message.worker).run(task)
+
+    def _told(self, notice: Notice) -> None:
+        """Send what a worker says; called in the worker's thread."""
+        if self._over:
+            return
+        try:
+            match notice:
+                case ChunkAnswer():
+                    self._answer(notice)
+                case WorkerBroken():
+                    with self._sending:
+                        self._connection.send(wire.Broken(notice.worker, notice.failure.pack()))
+                case WorkerClosed():
+                    with self._sending:
+                        self._connection.send(wire.Closed(notice.worker))
+                case _:
+                    assert_never(notice)
+        except (EOFError, OSError):
+            return  # the run is over; whoever waits for it has been told another way
+
+    def _answer(self, notice: ChunkAnswer) -> None:
+        began = perf_counter()
+        title = f"a thread of the caller's process, worker {notice.worker}"
+        chunk, parts = encode_chunk(notice.chunk, self._label(notice.worker), title)
+        failure = chunk.failure.pack() if chunk.failure is not None else None
+        with self._sending:
+            parcel, inline = self._port.place(parts) if parts else (None, [])
+            seconds = notice.seconds + self._decoding.pop(notice.worker, 0.0) + perf_counter() - began
+            message = wire.Answered(
+                notice.worker,
+                parcel,
+                len(chunk.items),
+                chunk.upto,
+                failure,
+                notice.counts,
+                seconds,
+                notice.more,
+                notice.done,
+                self._port.returned(),
+            )
+            self._connection.send(message, inline)
+
+
+class _SharedPort(Port):
+    """A port whose replies are received by the host's thread, for the workers that send."""
+
+    def __init__(self, connection: Connection, memory: int | None) -> None:
+        super().__init__(connection, memory)
+        self.replies: SimpleQueue[wire.SlotGrant] = SimpleQueue()
+
+    def _ask_for(self, nbytes: int) -> wire.SlotGrant:
+        self.connection.send(wire.NeedSlot(nbytes))
+        return self.replies.get()

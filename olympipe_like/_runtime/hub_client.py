@@ -1,0 +1,129 @@
+"""Starts hub processes and keeps an idle one warm for the next run of this program."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from olympipe_like._runtime.orders import Idle, RunOrder
+from olympipe_like._transport.connection import Connection
+from olympipe_like.errors import InternalError
+
+IDLE_SECONDS = 5.0  # how long a hub may take to end the last workers of a run that is over
+KEPT_WARM = 1  # more idle hubs than this are ended: several runs at once are rare
+
+_START = "import sys; sys.path.insert(0, sys.argv[2]); from olympipe_like._runtime.hub import main; main(int(sys.argv[1]))"
+_PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
+
+
+class Hub:
+    """One hub process and the socket it is told things by."""
+
+    def __init__(self) -> None:
+        if not hasattr(socket, "send_fds") or not hasattr(os, "fork"):
+            raise InternalError(
+                f"process stages need Unix sockets and fork, which {sys.platform} has not; "
+                'give the run executor="thread" or executor="inline"'
+            )
+        ours, theirs = socket.socketpair()
+        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._socket = ours
+        self._control = Connection(ours)
+
+    @property
+    def pid(self) -> int:
+        """The hub's process id."""
+        return self._process.pid
+
+    def begin(self, order: RunOrder, descriptors: Sequence[int]) -> None:
+        """Start a run."""
+        socket.send_fds(self._socket, [b"r"], list(descriptors))
+        self._control.send(order)
+
+    def is_idle_again(self) -> bool:
+        """Wait until the hub has cleaned up after a run that is over; False if it cannot be used again."""
+        self._socket.settimeout(IDLE_SECONDS)
+        try:
+            message, _ = self._control.receive()
+        except (EOFError, OSError):
+            return False
+        self._socket.settimeout(None)
+        return isinstance(message, Idle)
+
+    def end(self, *, kill: bool = False) -> int | None:
+        """End the process; a hub that does not go by itself is killed. Returns its exit code."""
+        self._control.close()
+        if kill:
+            self._process.kill()
+        try:
+            return self._process.wait(IDLE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+_idle: list[Hub] = []
+_lock = threading.Lock()
+
+
+def acquire() -> Hub:
+    """Return a hub that nobody else uses."""
+    with _lock:
+        while _idle:
+            hub = _idle.pop()
+            if hub._process.poll() is None:
+                return hub
+            hub.end()
+    return Hub()
+
+
+def release(hub: Hub) -> None:
+    """Give a hub back after its run is over; waits until nothing of the run is left."""
+    if hub.is_idle_again():
+        with _lock:
+            if len(_idle) < KEPT_WARM:
+                _idle.append(hub)
+                return
+        hub.end()
+    else:
+        hub.end(kill=True)
+
+
+def close_idle_hubs() -> None:
+    """End the hubs kept warm. Done at the interpreter's exit; the next run starts a new one."""
+    with _lock:
+        hubs, _idle[:] = _idle[:], []
+    for hub in hubs:
+        hub.end()
+
+
+def _forget_in_child() -> None:
+    """In a fork of this process: its hubs are the parent's. Only the copies of the sockets are closed."""
+    global _lock
+    _lock = threading.Lock()
+    for hub in _idle:
+        hub._control.close()
+        hub._process.returncode = 0  # not our child: nothing to wait for
+    _idle.clear()
+
+
+atexit.register(close_idle_hubs)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,204 @@
+"""A run with a hub, the caller's side: ships the segments, feeds the sources that live here, takes the results."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import socket
+import threading
+from time import monotonic
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.identity import StageId
+from olympipe_like._model.options import ExecutorName
+from olympipe_like._model.stats import StageTally
+from olympipe_like._plan.layout import LaidStage, Layout, Segment
+from olympipe_like._runtime import hub_client
+from olympipe_like._runtime.host import Host
+from olympipe_like._runtime.local import WAITING, Waiting, executor_here
+from olympipe_like._runtime.orders import HubStage, RunOrder
+from olympipe_like._runtime.sources import maker_of
+from olympipe_like._transport import messages as wire
+from olympipe_like._transport import store
+from olympipe_like._transport.callables import ShippingError, pack, pack_main_classes
+from olympipe_like._transport.connection import Connection
+from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.feed import Feeder
+from olympipe_like._worker.port import Port, SourcePort, Unreadable, unpack_chunk
+from olympipe_like._worker.startup import Surroundings
+from olympipe_like.errors import InternalError, PlanTypeError
+
+JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
+
+
+class HubRun:
+    """One run in a hub process."""
+
+    def __init__(self, layout: Layout, status_interval: float | None) -> None:
+        self._layout = layout
+        self._labels = {stage.spec.id: stage.labels[0] for stage in layout.stages}
+        self._hosted: dict[StageId, ExecutorName] = {}
+        self._segments: dict[StageId, Segment] = {}
+        self._makers = {}
+        stages = [self._for_hub(stage) for stage in layout.stages]
+        self._order = RunOrder(
+            stages=tuple(stages),
+            classes=pack_main_classes(),
+            surroundings=Surroundings.here(),
+            status_interval=status_interval,
+            has_memory=hasattr(os, "memfd_create"),
+            has_host=bool(self._hosted),
+        )
+        self._hub: hub_client.Hub | None = None
+        self._memory: int | None = None
+        self._results: Connection | None = None
+        self._host: Host | None = None
+        self._feeds: list[tuple[Connection, threading.Thread]] = []
+        self._in_hand: StageId | None = None
+        self._tallies: tuple[StageTally, ...] = ()
+        self._over = False
+        self._closing = threading.Lock()
+
+    def _for_hub(self, stage: LaidStage) -> HubStage:
+        label = stage.labels[stage.main]
+        spec = stage.spec
+        if stage.source is not None:
+            if stage.source.factory:
+                return HubStage(spec, label, "process", _ship(stage.source, label.name, "source"))
+            self._makers[spec.id] = maker_of(stage.source)
+            return HubStage(spec, label, "caller")
+        if stage.segment is None or stage.placement is None:
+            return HubStage(spec, label, "nowhere")
+        if stage.placement.executor == "process":
+            return HubStage(spec, label, "process", _ship(stage.segment, label.name, f"stage {label.number}/{label.of}"))
+        self._hosted[spec.id] = executor_here(stage.placement, inline=False)
+        self._segments[spec.id] = stage.segment
+        return HubStage(spec, label, "hosted")
+
+    # -- the consumer's side ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin."""
+        theirs: list[socket.socket] = []
+        try:
+            self._hub = hub_client.acquire()
+            self._memory = store.create() if self._order.has_memory else None
+            descriptors = [self._memory] if self._memory is not None else []
+            self._results = _pair(theirs)
+            if self._hosted:
+                self._host = Host(_pair(theirs), self._memory, self._segments, self._hosted)
+            for source, make in self._makers.items():
+                connection = _pair(theirs)
+                label = self._labels[source]
+                feeder = Feeder(make, label, SourcePort(Port(connection, self._memory), label, ""), "")
+                thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
+                self._feeds.append((connection, thread))
+            self._hub.begin(self._order, descriptors + [each.fileno() for each in theirs])
+        finally:
+            for each in theirs:
+                each.close()
+        if self._host is not None:
+            self._host.start()
+        for _, thread in self._feeds:
+            thread.start()
+
+    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None:
+        """Return the next frame of results, a failure outside the items' order, or None at the end."""
+        results = self._results
+        if results is None or self._over:
+            return None
+        if self._in_hand is not None:
+            sink, self._in_hand = self._in_hand, None
+            self._tell(wire.Consumed(sink))
+        until = monotonic() + timeout if timeout is not None else None
+        while True:
+            try:
+                received = results.poll()
+                if received is None:
+                    if until is not None and not _readable(results, until - monotonic()):
+                        return WAITING
+                    received = results.receive()
+            except (EOFError, OSError):
+                if self._over:
+                    return None
+                raise InternalError("the hub process ended; its last words, if any, are on stderr") from None
+            message, payload = received
+            if isinstance(message, wire.Delivered):
+                self._in_hand = message.sink
+                return message.sink, self._chunk(message, payload)
+            if isinstance(message, wire.Status):
+                self._tallies = message.tallies
+                return WAITING
+            if isinstance(message, wire.Finished):
+                self._tallies = message.tallies
+                return Failure.unpack(message.failure) if message.failure is not None else None
+
+    def _chunk(self, message: wire.Delivered, payload: bytearray | None) -> Chunk:
+        cut = (message.skip, message.length, message.prefix)
+        try:
+            return unpack_chunk(message.parcel, payload, self._memory, cut, (), message.failure)
+        except Unreadable as error:
+            return error.blame(self._labels[message.sink], "the caller")
+
+    def _tell(self, message: object) -> None:
+        try:
+            if self._results is not None:
+                self._results.send(message)
+        except OSError:
+            pass  # the hub is gone, which the next receive reports
+
+    def stop(self) -> None:
+        """Ask the sources for no more."""
+        self._tell(wire.StopSources())
+
+    def tallies(self) -> tuple[StageTally, ...]:
+        """Return every stage's counts as last reported."""
+        return self._tallies
+
+    def close(self) -> None:
+        """End the run, if it has not ended, and give everything back."""
+        with self._closing:
+            if self._over:
+                return
+            self._over = True
+        if self._results is not None:
+            self._results.shut_down()
+        for connection, _ in self._feeds:
+            connection.shut_down()
+        if self._host is not None:
+            self._host.close()
+        for connection, thread in self._feeds:
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(JOIN_SECONDS)
+            connection.close()
+        hub, self._hub = self._hub, None
+        try:
+            if hub is not None:
+                hub_client.release(hub)
+        finally:
+            if self._results is not None:
+                self._results.close()
+            if self._memory is not None:
+                os.close(self._memory)
+                self._memory = None
+
+
+def _pair(theirs: list[socket.socket]) -> Connection:
+    ours, other = socket.socketpair()
+    theirs.append(other)
+    return Connection(ours)
+
+
+def _readable(connection: Connection, seconds: float) -> bool:
+    return bool(select.select([connection], [], [], max(seconds, 0))[0])
+
+
+def _ship(what: object, name: str, place: str) -> bytes:
+    try:
+        return pickle.dumps(pack(what), protocol=5)
+    except ShippingError as error:
+        raise PlanTypeError(
+            f"{place} {name!r} cannot be sent to its workers: {error}. "
+            'Make it inside the function or with class_task, or give the stage executor="thread"'
+        ) from error

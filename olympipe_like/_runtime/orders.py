@@ -1,0 +1,38 @@
+"""What a hub is told at the start of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from olympipe_like._model.topology import StageSpec
+from olympipe_like._plan.layout import Label
+from olympipe_like._worker.startup import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class HubStage:
+    """One stage, as far as the hub needs to know it."""
+
+    spec: StageSpec
+    label: Label
+    runs: Literal["process", "hosted", "caller", "nowhere"]  # its workers, or its source; caller: iterated there
+    shipment: bytes | None = None  # of the segment, or of the source, where a process runs it
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """A whole run. Its descriptors come with it, in this order: memory (if any), results, host (if any), feeds."""
+
+    stages: tuple[HubStage, ...]
+    classes: Mapping[str, bytes]
+    surroundings: Surroundings
+    status_interval: float | None  # seconds between reports to the caller
+    has_memory: bool
+    has_host: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Hub to caller: nothing of the run is left, the next may come."""

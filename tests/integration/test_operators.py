@@ -1,0 +1,527 @@
+"""What each operator does, through each terminal, for no item, for one, and for many."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import operator
+import os
+import time
+
+import numpy as np
+import pytest
+
+from olympipe_like import SKIP, Pipeline
+from tests import functions as f
+
+executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+
+
+# -- every operator through every terminal -------------------------------------------------------------------
+
+# What becomes of no item, and of the items 4 and 7.
+OPERATORS = {
+    "source": (lambda pipe: pipe, [], [4, 7]),
+    "task": (lambda pipe: pipe.task(lambda x: -x), [], [-4, -7]),
+    "tasks": (lambda pipe: pipe.task(str, workers=3).task(repr, workers=2), [], ["'4'", "'7'"]),
+    "async task": (lambda pipe: pipe.task(f.increment_later, workers=2), [], [5, 8]),
+    "class_task": (lambda pipe: pipe.class_task(f.Scaler, "scale", [2], f.Scaler.close), [], [8, 14]),
+    "filter": (lambda pipe: pipe.filter(lambda x: x > 5), [], [7]),
+    "filter all": (lambda pipe: pipe.filter(lambda x: False), [], []),
+    "filter none": (lambda pipe: pipe.filter(), [], [4, 7]),
+    "explode": (lambda pipe: pipe.explode(f.twice), [], [4, 4, 7, 7]),
+    "batch": (lambda pipe: pipe.batch(3), [], [[4, 7]]),
+    "full batch": (lambda pipe: pipe.batch(2), [], [[4, 7]]),
+    "batch drop": (lambda pipe: pipe.batch(3, False), [], []),
+    "batch pad": (lambda pipe: pipe.batch(3, pad=None), [], [[4, 7, None]]),
+    "unbatch": (lambda pipe: pipe.batch(3).unbatch(), [], [4, 7]),
+    "reduce": (lambda pipe: pipe.reduce(1, lambda x, acc: acc + x), [1], [12]),
+    "reduce and on": (lambda pipe: pipe.reduce(1, lambda x, acc: acc + x).task(str), ["1"], ["12"]),
+    "limit": (lambda pipe: pipe.limit(1), [], [4]),
+    "skip": (lambda pipe: pipe.skip(1), [], [7]),
+    "tap": (lambda pipe: pipe.tap(str), [], [4, 7]),
+    "split": (lambda pipe: pipe.split(f.both_or_one, n=2)[1], [], [4]),
+    "partition": (lambda pipe: pipe.partition(lambda x: x > 5)[1], [], [4]),
+    "gather": (lambda pipe: pipe.task(str).gather(pipe), [], ["4", 4, "7", 7]),
+    "gather as they come": (lambda pipe: pipe.gather(Pipeline([]), ordered=False), [], [4, 7]),
+    "gather of one": (lambda pipe: pipe.gather(), [], [4, 7]),
+    "zip": (lambda pipe: pipe.zip(pipe.task(str)), [], [(4, "4"), (7, "7")]),
+    "zip of one": (lambda pipe: pipe.zip(), [], [(4,), (7,)]),
+    "concat": (lambda pipe: pipe.concat(pipe.task(str)), [], [4, 7, "4", "7"]),
+    "concat with nothing": (lambda pipe: Pipeline([]).concat(pipe, Pipeline([])), [], [4, 7]),
+}
+
+
+async def collect(pipe):
+    return [item async for item in pipe]
+
+
+def run(pipe):
+    with pipe.run() as going:
+        return list(going)
+
+
+TERMINALS = {
+    "wait_for_result": lambda pipe: pipe.wait_for_result(),
+    "wait_for_result inline": lambda pipe: pipe.wait_for_result(executor="inline"),
+    "wait_for_result thread": lambda pipe: pipe.wait_for_result(executor="thread"),
+    "wait_for_results": lambda pipe: pipe.wait_for_results()[0],
+    "wait_for_results with others": lambda pipe: pipe.wait_for_results([Pipeline("a"), pipe])[2],
+    "wait_for_all_results": lambda pipe: Pipeline.wait_for_all_results([Pipeline("a"), pipe])[1],
+    "wait_and_reduce": lambda pipe: pipe.wait_and_reduce([], lambda item, acc: [*acc, item]),
+    "for": list,
+    "async for": lambda pipe: asyncio.run(collect(pipe)),
+    "run": run,
+}
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+def test_every_operator_of_an_empty_source_through(terminal):
+    results = {name: TERMINALS[terminal](build(Pipeline([]))) for name, (build, _, _) in OPERATORS.items()}
+
+    assert results == {name: expected for name, (_, expected, _) in OPERATORS.items()}
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+def test_every_operator_of_two_items_through(terminal):
+    results = {name: TERMINALS[terminal](build(Pipeline([4, 7]))) for name, (build, _, _) in OPERATORS.items()}
+
+    assert results == {name: expected for name, (_, _, expected) in OPERATORS.items()}
+
+
+def test_wait_for_completion_runs_everything_and_returns_nothing(tally):
+    pipe = Pipeline(range(5)).task(lambda x: tally.hit("first"))
+    other = Pipeline(range(3)).task(lambda x: tally.hit("other"))
+
+    assert pipe.wait_for_completion() is None
+    assert pipe.wait_for_completion([other], executor="inline") is None
+    assert (tally.count("first"), tally.count("other")) == (10, 3)
+
+
+def test_waiting_for_nothing_gives_nothing():
+    assert Pipeline.wait_for_all_results([]) == []
+
+
+# -- plans ---------------------------------------------------------------------------------------------------
+
+
+@executors
+def test_a_plan_run_twice_gives_the_same(executor):
+    pipe = Pipeline(range(20)).task(lambda x: x * 3, workers=2).filter(lambda x: x % 2).batch(4)
+    pipe = pipe.reduce([], lambda batch, acc: acc + batch)
+
+    first, second = (pipe.wait_for_result(executor=executor) for _ in range(2))
+
+    assert first == second == [[x * 3 for x in range(20) if x % 2]]
+
+
+def test_a_reduction_does_not_see_what_an_earlier_run_left_in_its_initial_value():
+    def append(item, acc):
+        acc.append(item)
+        return acc
+
+    pipe = Pipeline(range(3)).reduce([], append)
+
+    results = [pipe.wait_for_result(executor=executor) for executor in ("inline", "process", "thread", "inline")]
+
+    assert results == [[[0, 1, 2]]] * 4
+
+
+def test_building_on_a_pipeline_leaves_it_as_it_was():
+    pipe = Pipeline(range(4)).task(lambda x: x + 1)
+
+    pipe.task(str).filter(None).batch(2).limit(1)
+    pipe.split(lambda x: (x, x), n=2)
+
+    assert pipe.wait_for_result() == [1, 2, 3, 4]
+
+
+def test_repr_and_explain_name_the_stages_and_run_nothing(tally):
+    pipe = Pipeline(range(4), name="numbers").task(lambda x: tally.hit("work"), workers=3, name="shrink")
+    left, right = pipe.partition(lambda x: x)
+    joined = left.gather(right.batch(2)).limit(1)
+
+    for text in (repr(joined), str(joined), joined.explain()):
+        assert "numbers" in text
+        assert "shrink" in text
+    assert "3" in joined.explain()
+    assert tally.count("work") == 0
+
+
+def test_count_is_another_name_for_workers():
+    pipe = Pipeline(range(8)).task(lambda x: (time.sleep(0.05), os.getpid())[1], count=4)
+
+    assert len(set(pipe.wait_for_result())) == 4
+
+
+def test_workers_may_be_given_by_position():
+    pipe = Pipeline(range(8)).task(lambda x: (time.sleep(0.05), os.getpid())[1], 4)
+
+    assert len(set(pipe.wait_for_result())) == 4
+
+
+# -- where stages run ----------------------------------------------------------------------------------------
+
+
+def home(value):
+    return [*value, os.getpid()]
+
+
+def test_each_stage_that_runs_a_function_has_a_process_of_its_own():
+    pipe = Pipeline([[]]).task(lambda v: [*v, os.getpid()]).task(lambda v: [*v, os.getpid()])
+
+    (homes,) = pipe.task(lambda v: [*v, os.getpid()]).wait_for_result()
+
+    assert len({*homes, os.getpid()}) == 4
+
+
+def test_threads_and_coroutines_run_in_the_callers_process():
+    async def where(value):
+        return [*value, os.getpid()]
+
+    (homes,) = Pipeline([[]]).task(home, executor="thread").task(where).wait_for_result()
+
+    assert set(homes) == {os.getpid()}
+
+
+@pytest.mark.parametrize("executor", ["thread", "inline"])
+def test_a_stage_in_the_callers_process_stays_there_beside_processes(executor):
+    pipe = Pipeline([[]]).task(lambda v: [*v, os.getpid()]).task(home, executor=executor)
+
+    (homes,) = pipe.task(lambda v: [*v, os.getpid()]).wait_for_result()
+
+    assert homes[1] == os.getpid()
+    assert len(set(homes)) == 3
+
+
+def test_inline_runs_everything_in_the_callers_process_and_thread():
+    import threading
+
+    seen = []
+
+    def note(value):
+        seen.append((os.getpid(), threading.get_ident()))
+        return value
+
+    pipe = Pipeline(range(3)).task(note, workers=3).filter(note).explode(lambda x: [note(x)])
+
+    assert pipe.wait_for_result(executor="inline") == [1, 2]
+    assert set(seen) == {(os.getpid(), threading.get_ident())}
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_workers_work_at_the_same_time(executor):
+    begin = time.monotonic()
+    Pipeline(range(16)).task(lambda x: time.sleep(0.1), workers=8, executor=executor).wait_for_completion()
+
+    assert time.monotonic() - begin < 1.2  # 1.6 one after the other, 0.2 in eight workers
+
+
+def test_coroutines_wait_at_the_same_time():
+    async def fetch(x):
+        await asyncio.sleep(0.1)
+        return x
+
+    begin = time.monotonic()
+    result = Pipeline(range(40)).task(fetch, workers=40).wait_for_result()
+
+    assert result == list(range(40))
+    assert time.monotonic() - begin < 2  # 4 one after the other
+
+
+def test_no_more_coroutines_run_at_once_than_asked_for():
+    running, most = 0, 0
+
+    async def fetch(x):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+        return x
+
+    Pipeline(range(30)).task(fetch, workers=4).wait_for_completion()
+
+    assert 2 <= most <= 4
+
+
+def test_stages_work_at_the_same_time():
+    pipe = Pipeline(range(8))
+    for _ in range(4):
+        pipe = pipe.task(lambda x: time.sleep(0.05) or x)
+
+    begin = time.monotonic()
+    pipe.wait_for_completion()
+
+    assert time.monotonic() - begin < 1.3  # 1.6 one after the other, 0.55 at the same time
+
+
+# -- task ----------------------------------------------------------------------------------------------------
+
+
+@executors
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (str, ["1", "2"]),
+        (math.sqrt, [1.0, math.sqrt(2)]),
+        (f.Doubler(), [2, 4]),
+        (f.Doubler().transform, [2, 4]),
+        (functools.partial(operator.mul, 5), [5, 10]),
+        (f.increment_later, [2, 3]),
+        (functools.partial(f.increment_later), [2, 3]),
+        (lambda x: None, [None, None]),
+        (range, [range(1), range(2)]),
+    ],
+    ids=["class", "builtin", "transform", "method", "partial", "async", "partial of async", "None", "type"],
+)
+def test_anything_that_can_be_called_is_a_task(function, expected, executor):
+    assert Pipeline([1, 2]).task(function).wait_for_result(executor=executor) == expected
+
+
+def test_a_callable_object_with_transform_is_transformed():
+    class Scikit:
+        def transform(self, x):
+            return ("transformed", x)
+
+    assert Pipeline([1]).task(Scikit()).wait_for_result() == [("transformed", 1)]
+
+
+@executors
+def test_skip_drops_the_item(executor):
+    result = Pipeline(range(6)).task(lambda x: SKIP if x % 2 else x).task(str).wait_for_result(executor=executor)
+
+    assert result == ["0", "2", "4"]
+
+
+def test_an_async_function_may_drop_items():
+    assert Pipeline(range(9)).task(f.drop_thirds_later, workers=3).wait_for_result() == [1, 2, 4, 5, 7, 8]
+
+
+def test_an_async_function_filters():
+    async def is_even(x):
+        await asyncio.sleep(0)
+        return x % 2 == 0
+
+    assert Pipeline(range(5)).filter(is_even).wait_for_result() == [0, 2, 4]
+
+
+# -- filter --------------------------------------------------------------------------------------------------
+
+
+@executors
+def test_a_filter_keeps_what_its_function_calls_true(executor):
+    values = ["", "a", [], [0], 0, 1, None]
+
+    assert Pipeline(values).filter(lambda x: x).wait_for_result(executor=executor) == ["a", [0], 1]
+
+
+@executors
+def test_a_filter_passes_the_item_itself_on(executor):
+    assert Pipeline([3, 4]).filter(lambda x: x * 100).wait_for_result(executor=executor) == [3, 4]
+
+
+# -- explode and unbatch -------------------------------------------------------------------------------------
+
+
+@executors
+def test_explode_takes_any_iterable(executor):
+    def make(i):
+        return [[1, 2], (3,), "ab", {5: 6}, range(2), iter([7]), [], (x for x in [8]), {9}][i]
+
+    result = Pipeline(range(9)).explode(make)
+
+    assert result.wait_for_result(executor=executor) == [1, 2, 3, "a", "b", 5, 0, 1, 7, 8, 9]
+
+
+@executors
+def test_unbatch_takes_nested_batches_apart_one_level_at_a_time(executor):
+    pipe = Pipeline(range(7)).batch(2).batch(2)
+
+    assert pipe.wait_for_result(executor=executor) == [[[0, 1], [2, 3]], [[4, 5], [6]]]
+    assert pipe.unbatch().wait_for_result(executor=executor) == [[0, 1], [2, 3], [4, 5], [6]]
+    assert pipe.unbatch().unbatch().wait_for_result(executor=executor) == list(range(7))
+
+
+@executors
+def test_explode_without_a_function_takes_items_apart(executor):
+    assert Pipeline([[1, 2], "ab"]).explode().wait_for_result(executor=executor) == [1, 2, "a", "b"]
+
+
+@pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+def test_a_generator_without_end_streams(executor):
+    def forever(x):
+        while True:
+            yield x
+
+    assert Pipeline([1, 2]).explode(forever).task(str).limit(3).wait_for_result(executor=executor) == ["1"] * 3
+
+
+def test_the_parts_of_a_large_item_come_before_it_is_through(tally):
+    def pages(book):
+        for page in range(100_000):
+            tally.hit("page")
+            yield page
+
+    for page in Pipeline(["book"]).explode(pages, queue_size=4):
+        if page == 10:
+            break
+
+    assert tally.count("page") < 50_000
+
+
+# -- batch ---------------------------------------------------------------------------------------------------
+
+
+@executors
+@pytest.mark.parametrize(
+    ("options", "rest"),
+    [
+        ({}, [[6]]),
+        ({"keep_incomplete_batch": True}, [[6]]),
+        ({"keep_incomplete_batch": False}, []),
+        ({"drop_last": True}, []),
+        ({"drop_last": False}, [[6]]),
+        ({"pad": 0}, [[6, 0, 0]]),
+        ({"pad": None}, [[6, None, None]]),
+        ({"pad": lambda missing: list(range(missing))}, [[6, 0, 1]]),
+    ],
+    ids=["default", "keep", "not keep", "drop", "not drop", "pad 0", "pad None", "pad by a function"],
+)
+def test_the_last_batch_is_kept_dropped_or_padded(options, rest, executor):
+    result = Pipeline(range(7)).batch(3, **options).wait_for_result(executor=executor)
+
+    assert result == [[0, 1, 2], [3, 4, 5], *rest]
+
+
+@executors
+@pytest.mark.parametrize("options", [{}, {"drop_last": True}, {"pad": 0}], ids=["keep", "drop", "pad"])
+def test_items_that_fill_their_batches_leave_no_rest(options, executor):
+    result = Pipeline(range(6)).batch(3, **options).wait_for_result(executor=executor)
+
+    assert result == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_batches_hold_two_items_if_nothing_is_said():
+    assert Pipeline(range(3)).batch().wait_for_result() == [[0, 1], [2]]
+
+
+@executors
+def test_a_batch_may_be_larger_than_everything_that_waits(executor):
+    (batch,) = Pipeline(range(5000)).task(lambda x: x, queue_size=2).batch(10_000).wait_for_result(executor=executor)
+
+    assert batch == list(range(5000))
+
+
+@executors
+def test_batches_of_one_are_lists(executor):
+    assert Pipeline("ab").batch(1).wait_for_result(executor=executor) == [["a"], ["b"]]
+
+
+@executors
+def test_collate_makes_the_batch_of_its_items(executor):
+    pipe = Pipeline(range(5)).batch(2, collate=lambda items: (len(items), sum(items)))
+
+    assert pipe.wait_for_result(executor=executor) == [(2, 1), (2, 5), (1, 4)]
+
+
+@executors
+def test_collate_stack_makes_one_array_of_arrays(executor):
+    pictures = [np.full((2, 3), number, np.uint8) for number in range(5)]
+
+    batches = Pipeline(pictures).batch(2, collate="stack").wait_for_result(executor=executor)
+
+    assert [batch.shape for batch in batches] == [(2, 2, 3), (2, 2, 3), (1, 2, 3)]
+    assert [batch.dtype for batch in batches] == [np.uint8] * 3
+    assert [batch[:, 0, 0].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
+
+
+@executors
+def test_collate_stack_goes_field_by_field_through_tuples_and_dicts(executor):
+    pairs = [(np.array([number, number]), number) for number in range(4)]
+    records = [{"picture": np.array([number]), "label": number} for number in range(4)]
+
+    (arrays, labels), _ = Pipeline(pairs).batch(2, collate="stack").wait_for_result(executor=executor)
+    record, _ = Pipeline(records).batch(2, collate="stack").wait_for_result(executor=executor)
+
+    assert arrays.tolist() == [[0, 0], [1, 1]]
+    assert list(labels) == [0, 1]
+    assert record["picture"].tolist() == [[0], [1]]
+    assert list(record["label"]) == [0, 1]
+
+
+def test_collate_stack_of_unequal_shapes_is_reported():
+    with pytest.raises(ValueError, match="shape") as caught:
+        Pipeline([np.zeros(2), np.zeros(3)]).batch(2, collate="stack").wait_for_result()
+
+    assert "'batch'" in str(caught.value)
+
+
+# -- reduce --------------------------------------------------------------------------------------------------
+
+
+@executors
+def test_reduce_folds_in_order_with_the_item_first(executor):
+    pipe = Pipeline("abc").reduce(">", lambda item, acc: acc + item)
+
+    assert pipe.wait_for_result(executor=executor) == [">abc"]
+
+
+@executors
+def test_wait_and_reduce_folds_in_order_with_the_item_first(executor):
+    pipe = Pipeline("abc").task(str.upper)
+
+    assert pipe.wait_and_reduce(">", lambda item, acc: acc + item, executor=executor) == ">ABC"
+
+
+def test_wait_and_reduce_runs_the_reducer_in_the_callers_process():
+    seen = []
+
+    Pipeline(range(3)).wait_and_reduce(None, lambda item, acc: seen.append(item))
+
+    assert seen == [0, 1, 2]
+
+
+@executors
+def test_an_empty_reduction_is_its_initial_value_even_if_that_is_none(executor):
+    pipe = Pipeline(range(3)).filter(lambda x: False).reduce(None, lambda item, acc: item)
+
+    assert pipe.wait_for_result(executor=executor) == [None]
+
+
+# -- tap and debug -------------------------------------------------------------------------------------------
+
+
+@executors
+def test_tap_calls_its_function_once_an_item_and_passes_the_item_on(executor, tally):
+    pipe = Pipeline([1, None, 0]).tap(lambda x: tally.hit(repr(x))).task(lambda x: x)
+
+    assert pipe.wait_for_result(executor=executor) == [1, None, 0]
+    assert [tally.count(name) for name in ("1", "None", "0")] == [1, 1, 1]
+
+
+def test_tap_ignores_what_its_function_returns():
+    assert Pipeline([1, 2]).tap(lambda x: SKIP).wait_for_result() == [1, 2]
+
+
+@pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+@pytest.mark.parametrize(("every", "shown"), [(1, ["'a'", "None", "[1]", "'d'"]), (3, ["'a'", "'d'"])])
+def test_debug_prints_each_nth_item_once_on_standard_output(script, executor, every, shown):
+    process = script.start(
+        f"""
+        from olympipe_like import Pipeline
+
+        pipe = Pipeline(["a", None, [1], "d"]).task(lambda x: x, executor={executor!r}).debug("seen", every={every})
+        assert pipe.wait_for_result() == ["a", None, [1], "d"]
+        """
+    )
+
+    done = script.finish(process)
+
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert len(lines) == len(shown)
+    for line, text in zip(lines, shown, strict=True):
+        assert line.startswith("seen")
+        assert line.endswith(text)
