@@ -130,9 +130,11 @@ def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> Stag
     """Return the error as one that is an instance of the user's exception type, too.
 
     Types that cannot be combined (another memory layout that Python refuses, a final class) leave the error as it is.
-    ``KeyboardInterrupt``, ``SystemExit`` and ``GeneratorExit`` are left out: code far away acts on them.
+    ``KeyboardInterrupt``, ``SystemExit``, ``GeneratorExit``, ``StopIteration`` and ``StopAsyncIteration`` are left out:
+    code far away, and the language itself, would act on them.
     """
-    if isinstance(error, user_type) or not issubclass(user_type, Exception):
+    signs = (StopIteration, StopAsyncIteration)
+    if isinstance(error, user_type) or not issubclass(user_type, Exception) or issubclass(user_type, signs):
         return error
     cls = type(error)
     body = {

@@ -56,7 +56,7 @@ class Pipeline(Runnable[T]):
         factory = checks.source(f"source ({site})", datas, args, kwargs)
         given: Any = datas
         title = name or checks.name_of(datas, "items")
-        if not factory and isinstance(given, Iterable) and iter(given) is given:
+        if not factory and (hasattr(given, "__next__") or hasattr(given, "__anext__")):
             given = OneShot(given, title)
         op = ops.Source(name=title, datas=given, factory=factory, args=args, kwargs=kwargs)
         self._node = Node(op, (), site)

@@ -94,6 +94,19 @@ def take_all(items, *, into: list) -> None:
         into.append(item)  # noqa: PERF402 - `extend` does not promise to keep them
 
 
+# -- for things that happen at the same time ----------------------------------------------------------------------
+
+
+def meet(folder: Path, mine: str, others: list[str]) -> bool:
+    """Wait until all are there; say whether they came."""
+    (folder / mine).touch()
+    for _ in range(1000):
+        if all((folder / other).exists() for other in others):
+            return True
+        time.sleep(0.005)
+    return False
+
+
 # -- for order: early items take longest, so order never comes by luck ---------------------------------------
 
 

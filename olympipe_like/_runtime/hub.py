@@ -203,6 +203,8 @@ class HubRun:
             self._handle(FrameConsumed(at=monotonic(), sink=message.sink))
         elif isinstance(message, wire.StopSources):
             self._handle(StopRequested(at=monotonic()))
+        elif isinstance(message, wire.AskStatus):
+            self._send(self._results, wire.Status(self._driver.scheduler.tallies()))
 
     def _from_source(self, source: StageId, received: Message) -> None:
         message, payload = received

@@ -7,6 +7,7 @@ import pickle
 import select
 import socket
 import threading
+from collections import deque
 from time import monotonic
 
 from olympipe_like._model.failure import Failure
@@ -22,13 +23,14 @@ from olympipe_like._runtime.sources import maker_of
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
 from olympipe_like._transport.callables import ShippingError, pack, pack_main_classes
-from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.connection import Connection, Message
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder
 from olympipe_like._worker.port import Port, SourcePort, Unreadable, unpack_chunk
 from olympipe_like._worker.startup import Surroundings
 from olympipe_like.errors import InternalError, PlanTypeError
 
+STATUS_SECONDS = 0.2  # how long a hub may take to say how the run stands
 JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
 
 
@@ -58,6 +60,12 @@ class HubRun:
         self._in_hand: StageId | None = None
         self._tallies: tuple[StageTally, ...] = ()
         self._over = False
+        self._ended = False  # the hub has said its last
+        self._early: deque[Message] = deque()  # came while something else was waited for
+        self._reading = threading.Lock()
+        self._sending = threading.Lock()
+        self._news = threading.Condition()
+        self._heard = 0  # reports on the run's state so far
         self._closing = threading.Lock()
 
     def _for_hub(self, stage: LaidStage) -> HubStage:
@@ -105,12 +113,26 @@ class HubRun:
 
     def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None:
         """Return the next frame of results, a failure outside the items' order, or None at the end."""
-        results = self._results
-        if results is None or self._over:
-            return None
         if self._in_hand is not None:
             sink, self._in_hand = self._in_hand, None
             self._tell(wire.Consumed(sink))
+        with self._reading:
+            received = self._early.popleft() if self._early else self._receive(timeout)
+        if received is None or isinstance(received, Waiting):
+            return received
+        message, payload = received
+        if isinstance(message, wire.Delivered):
+            self._in_hand = message.sink
+            return message.sink, self._chunk(message, payload)
+        assert isinstance(message, wire.Finished)
+        self._tallies, self._ended = message.tallies, True
+        return Failure.unpack(message.failure) if message.failure is not None else None
+
+    def _receive(self, timeout: float | None) -> Message | Waiting | None:
+        """Return the next message about results; news of the run's state is noted on the way."""
+        results = self._results
+        if results is None or self._over:
+            return None
         until = monotonic() + timeout if timeout is not None else None
         while True:
             try:
@@ -123,16 +145,15 @@ class HubRun:
                 if self._over:
                     return None
                 raise InternalError("the hub process ended; its last words, if any, are on stderr") from None
-            message, payload = received
-            if isinstance(message, wire.Delivered):
-                self._in_hand = message.sink
-                return message.sink, self._chunk(message, payload)
-            if isinstance(message, wire.Status):
-                self._tallies = message.tallies
-                return WAITING
-            if isinstance(message, wire.Finished):
-                self._tallies = message.tallies
-                return Failure.unpack(message.failure) if message.failure is not None else None
+            if isinstance(received[0], wire.Status):
+                with self._news:
+                    self._tallies = received[0].tallies
+                    self._heard += 1
+                    self._news.notify_all()
+                if until is not None:
+                    return WAITING
+            elif not isinstance(received[0], wire.SinkEnded):
+                return received
 
     def _chunk(self, message: wire.Delivered, payload: bytearray | None) -> Chunk:
         cut = (message.skip, message.length, message.prefix)
@@ -144,7 +165,8 @@ class HubRun:
     def _tell(self, message: object) -> None:
         try:
             if self._results is not None:
-                self._results.send(message)
+                with self._sending:
+                    self._results.send(message)
         except OSError:
             pass  # the hub is gone, which the next receive reports
 
@@ -153,7 +175,29 @@ class HubRun:
         self._tell(wire.StopSources())
 
     def tallies(self) -> tuple[StageTally, ...]:
-        """Return every stage's counts as last reported."""
+        """Return every stage's counts, asked for while the run goes on; from any thread."""
+        if self._results is None or self._over or self._ended:
+            return self._tallies
+        heard = self._heard
+        self._tell(wire.AskStatus())
+        if self._reading.acquire(blocking=False):
+            # Nobody else reads: the answer is behind the results that are on their way, and those are kept.
+            try:
+                until = monotonic() + STATUS_SECONDS
+                while self._heard == heard and not self._ended and monotonic() < until:
+                    received = self._receive(until - monotonic())
+                    if received is None:
+                        break
+                    if not isinstance(received, Waiting):
+                        self._early.append(received)
+                        if isinstance(received[0], wire.Finished):
+                            self._tallies = received[0].tallies
+                            break
+            finally:
+                self._reading.release()
+        else:
+            with self._news:
+                self._news.wait_for(lambda: self._heard != heard, STATUS_SECONDS)
         return self._tallies
 
     def close(self) -> None:
@@ -161,6 +205,7 @@ class HubRun:
         with self._closing:
             if self._over:
                 return
+            self.tallies()  # for the report; nobody can be asked later
             self._over = True
         if self._results is not None:
             self._results.shut_down()

@@ -199,7 +199,7 @@ class LocalRun:
         match notice:
             case ChunkAnswer():
                 with self._lock:
-                    frame = self.frame_of(notice.chunk)
+                    frame = self._frame_of(notice.chunk)
                     event = FrameReturned(
                         at=monotonic(),
                         worker=notice.worker,
@@ -219,7 +219,20 @@ class LocalRun:
             case _:
                 assert_never(notice)
 
-    def frame_of(self, chunk: Chunk) -> Frame:
+    def pulled(self, source: StageId, chunk: Chunk) -> None:
+        """Take a source's next frame.
+
+        Raises
+        ------
+        PortGone
+            If the run is over.
+        """
+        with self._lock:
+            if self._over:
+                raise PortGone
+            self.handle(SourcePulled(at=monotonic(), source=source, frame=self._frame_of(chunk)))
+
+    def _frame_of(self, chunk: Chunk) -> Frame:
         """Return the header of a frame whose items this run keeps."""
         payload = NO_PAYLOAD
         count = len(chunk.items)
@@ -298,11 +311,7 @@ class _Feed:
         self._stopped = False
 
     def send(self, chunk: Chunk) -> None:
-        with self._run._lock:  # noqa: SLF001 - one unit with the run: the payload must be known before the event
-            if self._run._over:  # noqa: SLF001
-                raise PortGone
-            frame = self._run.frame_of(chunk)
-            self._run.handle(SourcePulled(at=monotonic(), source=self._source, frame=frame))
+        self._run.pulled(self._source, chunk)
 
     def end(self) -> None:
         self._run.handle(SourceEnded(at=monotonic(), source=self._source))
@@ -372,6 +381,6 @@ class _InlineFeed(_Feed):
         self._ended = next(self._steps, None) is None
 
     def join(self) -> None:
-        close = getattr(self._steps, "close", None)
-        if close is not None:
-            close()
+        self._stopped = True
+        while not self._ended:  # closes the source, as its thread would
+            self.pull()

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
-
-from typing import TypedDict
+from typing import Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
@@ -68,7 +66,6 @@ class Run(Generic[T_co]):
         self._began = self._ended = 0.0
         self._shown = 0.0
         self._closed = False
-        self._finished = False
         self._frames: Iterator[tuple[int, list[Any]]] | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -138,22 +135,30 @@ class Run(Generic[T_co]):
                 found = engine.next(self._progress.interval if self._progress is not None else None)
                 self._show_progress()
                 if found is None:
-                    self._finished = not self._closed
                     return
                 if isinstance(found, Failure):
-                    raise to_error(found)
+                    self._raise(found)
                 if isinstance(found, Waiting):
                     continue
                 sink, chunk = found
                 yield self._places[sink], chunk.items
                 if chunk.failure is not None:
-                    raise to_error(chunk.failure)
+                    self._raise(chunk.failure)
         finally:
             self.close()
 
+    def _raise(self, failure: Failure) -> NoReturn:
+        error = to_error(failure)
+        if self._inline and isinstance(failure.original, KeyboardInterrupt):
+            raise failure.original from error  # most likely Ctrl-C, which met the user's function in this thread
+        raise error
+
     def __iter__(self) -> Iterator[T_co]:
-        for _, items in self.frames():
-            yield from items
+        try:
+            for _, items in self.frames():
+                yield from items
+        finally:  # the loop was left
+            self.close()
 
     async def __aiter__(self) -> AsyncIterator[T_co]:
         frames = self.frames()
@@ -212,4 +217,4 @@ class Run(Generic[T_co]):
                         expected=stage.expected if index == 0 else None,
                     )
                 )
-        return RunStats(elapsed=elapsed, finished=self._finished, stages=tuple(stages))
+        return RunStats(elapsed=elapsed, finished=self._closed, stages=tuple(stages))

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from olympipe_like._plan import checks, drawing
-from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
-from olympipe_like._plan.checks import NewStage
 from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._runtime.run import Run, RunOptions
@@ -84,17 +82,16 @@ class Runnable(Generic[T]):
             pass
 
     def wait_and_reduce(self, accumulator: U, reducer: Callable[[T, U], U], **run: Unpack[RunOptions]) -> U:
-        """Run, fold all results into one with ``reducer(item, accumulator)``, and return that.
+        """Run, fold the results as they come with ``reducer(item, accumulator)``, here in the caller; return the fold.
 
         >>> from olympipe_like import Pipeline
         >>> Pipeline([1, 2, 3]).wait_and_reduce(0, lambda item, total: total + item)
         6
         """
-        stage = NewStage(None, reducer, "reduce")
-        checks.function(stage.where, "reducer", reducer)
-        op = ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer)
-        result: U = _open([Node(op, (self._node,), stage.site)], run).results()[0][0]
-        return result
+        checks.function(f"run ({call_site()})", "reducer", reducer)
+        for item in _open([self._node], run):
+            accumulator = reducer(item, accumulator)
+        return accumulator
 
     def explain(self) -> str:
         """Return what a run would consist of: stages, workers, windows, what rides along; runs nothing."""

@@ -51,6 +51,7 @@ class Edge:
         self.frames = 0
         self.nbytes = 0
         self.taken = 0  # frames given to the child
+        self._upcoming = 0  # the first number never taken; earlier ones wait again only if their worker was lost
         self._queue_size = queue_size
         self._unbounded = unbounded
         self._waiting: dict[int, Frame] = {}
@@ -116,7 +117,7 @@ class Edge:
         if not self._numbers:
             return None
         number = self._numbers[0]
-        return None if self.in_order and number != self.taken else number
+        return None if self.in_order and number > self._upcoming else number
 
     def peek(self, number: int) -> Frame:
         """Return a waiting frame."""
@@ -127,6 +128,7 @@ class Edge:
         popped = heapq.heappop(self._numbers)
         assert popped == number
         self.taken += 1
+        self._upcoming = max(self._upcoming, number + 1)
         return self._waiting.pop(number)
 
     def give_back(self, number: int, frame: Frame) -> None:

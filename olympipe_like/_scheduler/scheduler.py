@@ -87,7 +87,8 @@ class Scheduler:
     def _link(self, parent: Stage, child: Stage, leg: int, in_order: bool, sizers: tuple[FrameSizer, ...]) -> None:
         spec = child.spec
         # Whoever merges by source position needs the numbers' order even where the frames come as completed.
-        takes_in_order = spec.role is not Role.MAP and (in_order or len(spec.inputs) > 1)
+        # So does a stage that answers in parts: a worker holding a later frame must not keep it from the next one.
+        takes_in_order = (spec.role is not Role.MAP or spec.parts) and (in_order or len(spec.inputs) > 1)
         edge = Edge(
             parent.id,
             child.id,

@@ -247,6 +247,12 @@ class WorkStage(Stage):
             self._taken += 1
             self._progress[edge.leg] = frame.upto
             self._leg_items[edge.leg] = self._leg_items.get(edge.leg, 0) + frame.count
+            if frame.failure is not None and len(self.inputs) > 1:
+                # Nothing of this leg comes any more; the others go on until they have passed the failed item.
+                self._told.add(edge.leg)
+                for dropped in edge.close(edge.taken):
+                    self.ledger.payloads.drop(dropped)
+                self.ledger.mark(edge.parent)
 
     def _answer_silently(self, edge: Edge, number: int, key: int) -> None:
         """Answer a frame without items for the workers: order and ends need its number, nobody its content."""
@@ -306,7 +312,9 @@ class WorkStage(Stage):
         if self.spec.take is Take.COUNT:
             leg = min(legs, key=lambda edge: self._leg_items.get(edge.leg, 0))
         else:
-            leg = min(legs, key=lambda edge: self._progress.get(edge.leg, ()))
+            # Of legs that have come equally far one that has a frame: a merge further up answers with several frames
+            # for the same stretch, and the other leg's next one may be waiting for room that only this one makes.
+            leg = min(legs, key=lambda edge: (self._progress.get(edge.leg, ()), edge.next() is None))
         return leg if leg.next() is not None else None
 
     def _tell_end(self, edge: Edge) -> bool:

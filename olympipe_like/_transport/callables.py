@@ -35,6 +35,7 @@ from typing import Any
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, not by C code
 _LOCAL = {"__name__", "__builtins__", "__spec__", "__loader__"}  # every __main__ has its own
 _IMMUTABLE = {bool, int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...)}
+_CONTAINERS = {list, dict, set, bytearray}
 _SLOTS = {types.MemberDescriptorType, types.GetSetDescriptorType}  # __dict__ and __weakref__ are of the second type
 _FUNCTION_FIELDS = ["__name__", "__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__", "__dict__"]
 _FUNCTION_FIELDS += ["__type_params__", "__annotate__" if sys.version_info >= (3, 14) else "__annotations__"]
@@ -193,12 +194,11 @@ class _Packer:
                 if writer.trail:  # dill's, the one written in Python: it can tell where it was
                     known = isinstance(error, (TypeError, pickle.PicklingError))
                     reason = str(error) if known else f"{type(error).__name__}: {error}"
-                    failure = ShippingError(reason, *_blame(writer.trail[::-1], group[0]))
+                    failure = ShippingError(reason, *_blame(writer.trail[-2::-1], group[0]))
                     failure.__cause__ = error
             else:
                 pickle.dump(sorted(writer.uses), file)
-                held = [value for _, value in writer.memo.copy().values() if _must_stay_one(value, writer.by_value)]
-                holds = {} if _is_class(self.names[group[0]]) else {id(value): value for value in held}
+                holds = {} if _is_class(self.names[group[0]]) else writer.holds
                 return _Definition(file.getvalue(), writer.refers, writer.uses, holds)
         raise failure
 
@@ -206,21 +206,21 @@ class _Packer:
 class _Writer:
     """What all three picklers do alike: names by reference, code by value."""
 
-    memo: Any
-
     def aim(self, packer: _Packer, group: set[str]) -> None:
         self.packer, self.group = packer, group
         self.refers: set[str] = set()
         self.uses: set[str] = set()
-        self.by_value: set[int] = set()  # ids of functions, classes and dicts of globals
+        self.holds: dict[int, object] = {}
         self.trail: list[object] = []  # from what failed outwards
 
     def persistent_id(self, obj: object) -> str | None:
         name = self.packer.homes.get(id(obj))
-        if name is None or name in self.group:
-            return None
-        self.refers.add(name)
-        return name
+        if name is not None and name not in self.group:
+            self.refers.add(name)
+            return name
+        if type(obj) in _CONTAINERS:
+            self.holds[id(obj)] = obj
+        return None
 
     def save(self, obj: object, save_persistent_id: bool = True) -> None:  # noqa: FBT001, FBT002 - pickle's signature
         try:
@@ -234,12 +234,20 @@ class _Writer:
             if _is_importable(obj):
                 return obj.__qualname__
             return self._in_a_class(obj) or (self._class(obj) if _is_class(obj) else self._function(obj))
-        for kind in type(obj).__mro__:
-            if kind in _REDUCERS:
-                return _REDUCERS[kind](obj)
-        is_here = self.packer.homes.get(id(obj)) in self.group and _is_mains(obj)
-        if is_here and type(type(obj).__reduce__) is types.FunctionType and isinstance(obj.__reduce__(), str):
-            return object.__new__, (type(obj),), vars(obj)  # it would have said its name, which is defined here
+        kind: Any = type(obj)
+        mutable = kind.__hash__ is None or kind.__dictoffset__ or kind is types.CellType
+        if mutable and not issubclass(kind, (types.ModuleType, enum.Enum)):
+            self.holds[id(obj)] = obj
+        for name in ("stdin", "stdout", "stderr"):
+            if obj is getattr(sys, name):
+                return getattr, (sys, name)
+        reduce = next((_REDUCERS[each] for each in kind.__mro__ if each in _REDUCERS), None)
+        if reduce is not None:
+            return reduce(obj)
+        # A global whose __reduce__ gives its own name, like a NewType: no use where that name is being defined.
+        is_python = type(getattr(type(obj), "__reduce__", None)) is types.FunctionType
+        if is_python and self.packer.homes.get(id(obj)) in self.group and _is_mains(obj):
+            return (object.__new__, (type(obj),), vars(obj)) if isinstance(obj.__reduce__(), str) else NotImplemented
         return NotImplemented
 
     def _in_a_class(self, obj: Any) -> Any:
@@ -254,7 +262,7 @@ class _Writer:
         return (operator.attrgetter(path), (holder,)) if found is obj else None
 
     def _function(self, function: types.FunctionType) -> Any:
-        self.by_value.add(id(function))
+        self.holds[id(function)] = function
         space: Any = function.__globals__
         used = set(_globals_of(function.__code__, space.keys()))
         own = {}
@@ -263,7 +271,7 @@ class _Writer:
         else:
             space = self.packer.spaces.setdefault(id(space), _Space(space))
             if space.module is None:
-                self.by_value.add(id(space))
+                self.holds[id(space)] = space
                 own = {name: function.__globals__[name] for name in used - _LOCAL}
         fields = {name: getattr(function, name) for name in _FUNCTION_FIELDS if getattr(function, name, None)}
         parts = (marshal.dumps(function.__code__), space, function.__closure__)
@@ -273,7 +281,7 @@ class _Writer:
         if not cls.__flags__ & _HEAP_TYPE:
             name = next((name for name, kind in vars(types).items() if kind is cls), None)
             return NotImplemented if name is None else (getattr, (types, name))
-        self.by_value.add(id(cls))
+        self.holds[id(cls)] = cls
         fields = {k: v for k, v in vars(cls).items() if not (type(v) in _SLOTS and v.__objclass__ is cls)}
         fields["__qualname__"] = cls.__qualname__
         early = {name: fields.pop(name) for name in ("__module__", "__slots__", "__orig_bases__") if name in fields}
@@ -290,6 +298,8 @@ class _Writer:
 
 class _Space:
     """Stands for a dict of globals that is not that of ``__main__``; all functions over it find one dict again."""
+
+    __slots__ = ("module", "name")
 
     def __init__(self, space: dict[str, Any]) -> None:
         self.name = space.get("__name__")
@@ -320,13 +330,6 @@ def _is_importable(obj: Any) -> bool:
     for name in obj.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is obj
-
-
-def _must_stay_one(value: object, by_value: set[int]) -> bool:
-    kind: Any = type(value)
-    if issubclass(kind, (type, types.FunctionType, types.ModuleType, enum.Enum, _Space)):
-        return id(value) in by_value
-    return kind.__hash__ is None or kind.__dictoffset__ != 0 or kind is types.CellType
 
 
 def _globals_of(code: types.CodeType, known: Iterable[str]) -> Iterator[str]:
@@ -375,9 +378,6 @@ def _reduce_type_parameter(parameter: Any) -> Any:
 
 
 def _refuse(obj: Any) -> Any:
-    for name in ("stdin", "stdout", "stderr"):
-        if obj is getattr(sys, name):
-            return getattr, (sys, name)
     raise TypeError(f"cannot pickle '{type(obj).__module__}.{type(obj).__qualname__}' object")
 
 
@@ -415,7 +415,7 @@ def _blame(trail: list[Any], root: str) -> tuple[str | None, str]:
         elif step in {"item", "attribute"}:
             kind = kind if path else step
             path += f"[{name}]" if step == "item" else f".{name}" if path else name
-    return path or None, kind
+    return (path[:100] or None), kind  # a recursion can be a long way
 
 
 def _parts(obj: Any) -> Iterator[tuple[str, str, object]]:
@@ -455,8 +455,8 @@ def _make_class(
     meta: Any, name: str, bases: tuple[Any, ...], early: dict[str, Any], members: dict[str, Any], boundary: Any
 ) -> Any:
     """Make a class without its contents, so that they can refer to it; members of an Enum are there from the start."""
-    own = {kind for kind in meta.__mro__ if _is_mains(kind) or kind.__module__ == "typing"}
-    maker = next(kind for kind in meta.__mro__ if kind not in own)
+    ready = ("typing", "typing_extensions")  # what their metaclasses do is in the contents
+    maker = next(kind for kind in meta.__mro__ if not _is_mains(kind) and kind.__module__ not in ready)
     parents = dict.fromkeys(parent for base in bases for parent in base.__mro__ if _is_mains(parent))
     hooks = [(parent, vars(parent)["__init_subclass__"]) for parent in parents if "__init_subclass__" in vars(parent)]
     for parent, _ in hooks:

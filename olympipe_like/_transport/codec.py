@@ -5,11 +5,13 @@ Knows bytes. Does not know sockets, shared memory or what the items mean.
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
 import pickletools
+import sys
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from olympipe_like._transport.callables import ShippingError, pack, unpack
@@ -36,6 +38,11 @@ class DecodingError(Exception):
         self.index = index
         self.items = items
         self.rest = rest
+
+
+def _keep_inside(buffer: pickle.PickleBuffer) -> bool:
+    del buffer
+    return True
 
 
 class _OneByOne:
@@ -66,11 +73,27 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
         return False
 
     try:
-        data = pickle.dumps((rest, items), protocol=5, buffer_callback=keep_outside)
+        data = _dumps((rest, items), keep_outside)
     except Exception:  # noqa: BLE001 - whatever it was, the item at fault is found below, and raises again
         data = pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)
         buffers = []
     return [data, *buffers]
+
+
+def _dumps(value: object, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> bytes:
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return pickle.dumps(value, protocol=5, buffer_callback=buffer_callback)
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, protocol=5, buffer_callback=buffer_callback)
+    pickler.dispatch_table = {**copyreg.dispatch_table, numpy.ndarray: _reduce_array}
+    pickler.dump(value)
+    return file.getvalue()
+
+
+def _reduce_array(array: Any) -> Any:
+    """Reduce a numpy array so that the receiver's is its own to write to, even where the sender's is read-only."""
+    return (array if array.flags.writeable else array.copy()).__reduce_ex__(5)
 
 
 def _encode_one_by_one(items: list[Any]) -> list[bytes]:
@@ -78,7 +101,7 @@ def _encode_one_by_one(items: list[Any]) -> list[bytes]:
     for index, item in enumerate(items):
         try:
             try:
-                blob = pickle.dumps(item, protocol=5)
+                blob = _dumps(item, _keep_inside)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 # Lambdas, local classes and the like travel by value; what even that refuses keeps its first error.
                 try:

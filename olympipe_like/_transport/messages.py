@@ -158,3 +158,7 @@ class Consumed(NamedTuple):
 
 class StopSources(NamedTuple):
     """Caller to hub: ask the sources for no more, finish what is in flight."""
+
+
+class AskStatus(NamedTuple):
+    """Caller to hub: say how the run stands."""

@@ -24,6 +24,7 @@ def show(item: object) -> str:
         text = _short.repr(item)
     except BaseException:  # noqa: BLE001 - a user's __repr__ may raise anything, and must not hide the failure
         text = f"<{type(item).__qualname__} whose repr fails>"
+    text = " ".join(text.split())  # on one line, as the message is
     return text if len(text) <= ITEM_LIMIT else text[: ITEM_LIMIT - 1] + "…"
 
 

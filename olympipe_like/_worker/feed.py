@@ -90,6 +90,7 @@ class Feeder:
         self._worker = worker
         self._iterator: Iterator[Any] | None = None
         self._given = 0
+        self._wanted = 1  # items to pull at a time
         self._turn = threading.Condition()
         self._pull = 0  # number of the pull at hand, even while none is going on
         self._items: list[Any] = []
@@ -109,8 +110,10 @@ class Feeder:
         try:
             datas = self._make()
             self._iterator = iterate(datas)
-            yield from self._feed(never_blocks=isinstance(datas, _NEVER_BLOCK))
-        except (PortGone, GeneratorExit):
+            never_blocks = isinstance(datas, _NEVER_BLOCK)
+            while self._feed(never_blocks=never_blocks):
+                yield self._given
+        except PortGone:
             self._stop_flusher()
             self._close()
             return
@@ -125,19 +128,19 @@ class Feeder:
                 self._port.send(chunk)
             self._port.end()
 
-    def _feed(self, *, never_blocks: bool) -> Iterator[int]:
-        wanted = 1
-        while (allowance := self._port.wait(self._given)) is not None:
-            allowed, size = allowance
-            began = perf_counter()
-            count = min(allowed - self._given, size if never_blocks else min(wanted, size))
-            before = self._given
-            ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)
-            if ended:
-                return
-            quick = perf_counter() - began < PULL_SECONDS / 2
-            wanted = 2 * max(self._given - before, 1) if quick else 1
-            yield self._given
+    def _feed(self, *, never_blocks: bool) -> bool:
+        """Send one frame; say whether there may be another."""
+        allowance = self._port.wait(self._given)
+        if allowance is None:
+            return False
+        allowed, size = allowance
+        began = perf_counter()
+        count = min(allowed - self._given, size if never_blocks else min(self._wanted, size))
+        before = self._given
+        ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)
+        quick = perf_counter() - began < PULL_SECONDS / 2
+        self._wanted = 2 * max(self._given - before, 1) if quick else 1
+        return not ended
 
     def _pull_plainly(self, count: int) -> bool:
         """Pull and send up to ``count`` items; say whether the source has ended."""

@@ -241,33 +241,35 @@ class Spread(Step):
         for index, item in enumerate(chunk.items):
             used += 1
             ordinal = 0
-            try:
-                iterator = iter(item if self._function is None else self._function(item))
-                step = 1
-                while True:
-                    before, at = len(items), perf_counter()
-                    wanted = min(step, limit - before)
-                    try:
-                        items.extend(islice(iterator, wanted))
-                    finally:  # what came before an exception counts
-                        got = len(items) - before
-                        origins.extend([index] * got)
-                        ordinals.extend(range(ordinal, ordinal + got))
-                        ordinal += got
-                    if got < wanted:
-                        break
-                    now = perf_counter()
-                    step = step * 2 if now - at < PART_SECONDS / 8 else 1
-                    if len(items) >= limit or now - began >= PART_SECONDS:
-                        upto: Path = (*chunk.path(index), ordinal)
-                        self.counts = OpCounts(used, len(items))
-                        yield Chunk(items, spread_columns(chunk, origins, ordinals), upto), True
-                        items, origins, ordinals, used = [], [], [], 0
-                        began = perf_counter()
-            except BaseException as error:  # noqa: BLE001 - anything a generator raises is its item's failure
-                failure = blame(error, self.label, self.worker, path=chunk.path(index), item=item)
-                self.counts = OpCounts(used, len(items), 0, 1)
-                yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.upto, failure), False
-                return
+            iterator: Iterator[Any] | None = None
+            ended = False
+            step = 1
+            while not ended:
+                before, at = len(items), perf_counter()
+                wanted = min(step, limit - before)
+                failure = chunk.failure
+                try:
+                    if iterator is None:
+                        iterator = iter(item if self._function is None else self._function(item))
+                    items.extend(islice(iterator, wanted))
+                except BaseException as error:  # noqa: BLE001 - anything a generator raises is its item's failure
+                    failure = blame(error, self.label, self.worker, path=chunk.path(index), item=item)
+                got = len(items) - before  # what came before an exception counts
+                origins.extend([index] * got)
+                ordinals.extend(range(ordinal, ordinal + got))
+                ordinal += got
+                if failure is not chunk.failure:
+                    self.counts = OpCounts(used, len(items), 0, 1)
+                    yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.upto, failure), False
+                    return
+                ended = got < wanted
+                now = perf_counter()
+                step = step * 2 if now - at < PART_SECONDS / 8 else 1
+                if len(items) >= limit or (items and now - began >= PART_SECONDS):
+                    upto: Path = (*chunk.path(index), ordinal)
+                    self.counts = OpCounts(used, len(items))
+                    yield Chunk(items, spread_columns(chunk, origins, ordinals), upto), True
+                    items, origins, ordinals, used = [], [], [], 0
+                    began = perf_counter()
         self.counts = OpCounts(used, len(items))
         yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.upto, chunk.failure), False

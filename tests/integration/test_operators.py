@@ -211,23 +211,30 @@ def test_inline_runs_everything_in_the_callers_process_and_thread():
 
 
 @pytest.mark.parametrize("executor", ["process", "thread"])
-def test_workers_work_at_the_same_time(executor):
-    begin = time.monotonic()
-    Pipeline(range(16)).task(lambda x: time.sleep(0.1), workers=8, executor=executor).wait_for_completion()
+def test_workers_work_at_the_same_time(executor, tmp_path):
+    # Each waits until all four are there, so that no clock is needed.
+    def meet(x):
+        return f.meet(tmp_path, str(x), [str(y) for y in range(4)])
 
-    assert time.monotonic() - begin < 1.2  # 1.6 one after the other, 0.2 in eight workers
+    pipe = Pipeline(range(4)).task(meet, workers=4, executor=executor)
+
+    assert pipe.wait_for_result() == [True] * 4
 
 
 def test_coroutines_wait_at_the_same_time():
-    async def fetch(x):
-        await asyncio.sleep(0.1)
+    arrived = asyncio.Semaphore(0)
+    waiting = 0
+
+    async def meet(x):
+        nonlocal waiting
+        waiting += 1
+        if waiting == 40:
+            for _ in range(40):
+                arrived.release()
+        await asyncio.wait_for(arrived.acquire(), 5)
         return x
 
-    begin = time.monotonic()
-    result = Pipeline(range(40)).task(fetch, workers=40).wait_for_result()
-
-    assert result == list(range(40))
-    assert time.monotonic() - begin < 2  # 4 one after the other
+    assert Pipeline(range(40)).task(meet, workers=40).wait_for_result() == list(range(40))
 
 
 def test_no_more_coroutines_run_at_once_than_asked_for():
@@ -246,15 +253,13 @@ def test_no_more_coroutines_run_at_once_than_asked_for():
     assert 2 <= most <= 4
 
 
-def test_stages_work_at_the_same_time():
-    pipe = Pipeline(range(8))
-    for _ in range(4):
-        pipe = pipe.task(lambda x: time.sleep(0.05) or x)
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_stages_work_at_the_same_time(executor, tmp_path):
+    # The second stage keeps the first item until the first stage works on the second one.
+    pipe = Pipeline(range(2)).task(lambda x: x if x == 0 else f.meet(tmp_path, "one", ["two"]), executor=executor)
+    pipe = pipe.task(lambda x: f.meet(tmp_path, "two", ["one"]) if x == 0 else x, executor=executor)
 
-    begin = time.monotonic()
-    pipe.wait_for_completion()
-
-    assert time.monotonic() - begin < 1.3  # 1.6 one after the other, 0.55 at the same time
+    assert pipe.wait_for_result() == [True, True]
 
 
 # -- task ----------------------------------------------------------------------------------------------------
@@ -473,14 +478,6 @@ def test_wait_and_reduce_folds_in_order_with_the_item_first(executor):
     pipe = Pipeline("abc").task(str.upper)
 
     assert pipe.wait_and_reduce(">", lambda item, acc: acc + item, executor=executor) == ">ABC"
-
-
-def test_wait_and_reduce_runs_the_reducer_in_the_callers_process():
-    seen = []
-
-    Pipeline(range(3)).wait_and_reduce(None, lambda item, acc: seen.append(item))
-
-    assert seen == [0, 1, 2]
 
 
 @executors

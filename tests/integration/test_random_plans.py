@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from olympipe_like import Pipeline
 from tests.reference import evaluate
 from tests.strategies import build, plans
 
-relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+relaxed = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    # Not `explain`: it traces every line, and a traced interpreter that is asked for its stacks may crash.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)
 
 
 def multisets(results: list[list[object]]) -> list[Counter[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import io
 import itertools
 import os
 import re
@@ -144,10 +145,10 @@ def one_shot_async():
         lambda: (x for x in [1, 2]),
         lambda: map(abs, [1, 2]),
         itertools.count,
-        lambda: os.scandir("."),
+        lambda: io.StringIO("a\nb\n"),
         one_shot_async,
     ],
-    ids=["iterator", "generator", "map", "count", "scandir", "async generator"],
+    ids=["iterator", "generator", "map", "count", "file", "async generator"],
 )
 def test_a_one_shot_iterator_run_twice_is_an_error(make):
     pipe = Pipeline(make()).task(lambda x: None).limit(2)
