@@ -55,6 +55,7 @@ class LaidStage:
     source: ops.Source | None = None
     main: int = 0  # which of its labels names it
     expected: int | None = None  # items that will come in, if known
+    senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,8 @@ class _Builder:
                 inputs=(self._ids[leaf],),
                 queue_size=self._queue_size,
             )
-            stages.append(LaidStage(spec, (Label("results", "sink", 0, 0),), expected=self._expected[leaf]))
+            label = Label("results", "sink", 0, 0)
+            stages.append(LaidStage(spec, (label,), expected=self._expected[leaf], senders=(self._sender(leaf),)))
             sinks.append(sink)
         return Layout(tuple(stages), tuple(sinks))
 
@@ -239,7 +241,13 @@ class _Builder:
         if works:
             segment = Segment(number, tuple(node.op for node in group.nodes), labels, len(first.inputs), main)
         source = first.op if isinstance(first.op, ops.Source) else None
-        return LaidStage(spec, labels, placement, segment, source, main, expected)
+        senders = tuple(self._sender(each) for each in first.inputs)
+        return LaidStage(spec, labels, placement, segment, source, main, expected, senders)
+
+    def _sender(self, node: Node) -> Label:
+        while isinstance(node.op, ops.ROUTED):  # passed on unopened
+            node = node.inputs[0]
+        return self._labels[node]
 
     def _shares_source(self, legs: Sequence[Node]) -> bool:
         seen: set[Node] = set()

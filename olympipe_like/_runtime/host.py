@@ -27,11 +27,13 @@ class Host:
         memory: int | None,
         segments: Mapping[StageId, Segment],
         where: Mapping[StageId, ExecutorName],
+        senders: Mapping[StageId, tuple[Label, ...]],
     ) -> None:
         self._connection = connection
         self._port = _SharedPort(connection, memory)
         self._segments = segments
         self._where = where
+        self._senders = senders
         self._executors = make_executors(set(where.values()), segments, self._told)
         self._stage_of: dict[WorkerId, StageId] = {}
         self._decoding: dict[WorkerId, float] = {}
@@ -91,7 +93,8 @@ class Host:
             try:
                 chunk = unpack_chunk(message.parcel, payload, self._port.memory, cut, message.upto, message.failure)
             except Unreadable as error:
-                chunk = error.blame(self._label(message.worker), "the caller's process")
+                sender = self._senders[self._stage_of[message.worker]][message.leg]
+                chunk = error.blame(sender, "the caller's process")
         self._decoding[message.worker] = perf_counter() - began
         task = ChunkTask(message.worker, message.leg, chunk, message.part_items, message.skip_items)
         self._executor_of(message.worker).run(task)

@@ -373,6 +373,7 @@ class HubRun:
             worker=worker,
             slot=slot,
             label=stage.label,
+            senders=stage.senders,
             shipment=stage.shipment,
             classes=self._order.classes,
             surroundings=self._order.surroundings,

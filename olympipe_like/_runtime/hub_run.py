@@ -8,7 +8,9 @@ import select
 import socket
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
+from typing import Any, Literal
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
@@ -40,9 +42,10 @@ class HubRun:
     def __init__(self, layout: Layout, status_interval: float | None) -> None:
         self._layout = layout
         self._labels = {stage.spec.id: stage.labels[0] for stage in layout.stages}
+        self._senders = {stage.spec.id: stage.senders for stage in layout.stages}
         self._hosted: dict[StageId, ExecutorName] = {}
         self._segments: dict[StageId, Segment] = {}
-        self._makers = {}
+        self._makers: dict[StageId, Callable[[], Any]] = {}
         stages = [self._for_hub(stage) for stage in layout.stages]
         self._order = RunOrder(
             stages=tuple(stages),
@@ -69,20 +72,22 @@ class HubRun:
         self._closing = threading.Lock()
 
     def _for_hub(self, stage: LaidStage) -> HubStage:
-        label = stage.labels[stage.main]
-        spec = stage.spec
-        if stage.source is not None:
-            if stage.source.factory:
-                return HubStage(spec, label, "process", _ship(stage.source, label.name, "source"))
+        label, spec = stage.labels[stage.main], stage.spec
+        shipment = None
+        runs: Literal["process", "hosted", "caller", "nowhere"] = "nowhere"
+        if stage.source is not None and stage.source.factory:
+            runs, shipment = "process", _ship(stage.source, f"source {label.name!r}")
+        elif stage.source is not None:
+            runs = "caller"
             self._makers[spec.id] = maker_of(stage.source)
-            return HubStage(spec, label, "caller")
-        if stage.segment is None or stage.placement is None:
-            return HubStage(spec, label, "nowhere")
-        if stage.placement.executor == "process":
-            return HubStage(spec, label, "process", _ship(stage.segment, label.name, f"stage {label.number}/{label.of}"))
-        self._hosted[spec.id] = executor_here(stage.placement, inline=False)
-        self._segments[spec.id] = stage.segment
-        return HubStage(spec, label, "hosted")
+        elif stage.segment is not None and stage.placement is not None:
+            if stage.placement.executor == "process":
+                runs, shipment = "process", _ship(stage.segment, f"stage {label.number}/{label.of} {label.name!r}")
+            else:
+                runs = "hosted"
+                self._hosted[spec.id] = executor_here(stage.placement, inline=False)
+                self._segments[spec.id] = stage.segment
+        return HubStage(spec, label, runs, stage.senders, shipment)
 
     # -- the consumer's side ------------------------------------------------------------------------------------------
 
@@ -95,7 +100,7 @@ class HubRun:
             descriptors = [self._memory] if self._memory is not None else []
             self._results = _pair(theirs)
             if self._hosted:
-                self._host = Host(_pair(theirs), self._memory, self._segments, self._hosted)
+                self._host = Host(_pair(theirs), self._memory, self._segments, self._hosted, self._senders)
             for source, make in self._makers.items():
                 connection = _pair(theirs)
                 label = self._labels[source]
@@ -160,7 +165,7 @@ class HubRun:
         try:
             return unpack_chunk(message.parcel, payload, self._memory, cut, (), message.failure)
         except Unreadable as error:
-            return error.blame(self._labels[message.sink], "the caller")
+            return error.blame(self._senders[message.sink][0], "the caller")
 
     def _tell(self, message: object) -> None:
         try:
@@ -239,11 +244,11 @@ def _readable(connection: Connection, seconds: float) -> bool:
     return bool(select.select([connection], [], [], max(seconds, 0))[0])
 
 
-def _ship(what: object, name: str, place: str) -> bytes:
+def _ship(what: object, place: str) -> bytes:
     try:
         return pickle.dumps(pack(what), protocol=5)
     except ShippingError as error:
         raise PlanTypeError(
-            f"{place} {name!r} cannot be sent to its workers: {error}. "
+            f"{place} cannot be sent to its workers: {error}. "
             'Make it inside the function or with class_task, or give the stage executor="thread"'
         ) from error

@@ -18,6 +18,7 @@ class HubStage:
     spec: StageSpec
     label: Label
     runs: Literal["process", "hosted", "caller", "nowhere"]  # its workers, or its source; caller: iterated there
+    senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
     shipment: bytes | None = None  # of the segment, or of the source, where a process runs it
 
 

@@ -66,6 +66,8 @@ class Run(Generic[T_co]):
         self._began = self._ended = 0.0
         self._shown = 0.0
         self._closed = False
+        self._entered = False
+        self._items: Iterator[T_co] | None = None
         self._frames: Iterator[tuple[int, list[Any]]] | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -89,6 +91,7 @@ class Run(Generic[T_co]):
 
     def __enter__(self) -> Run[T_co]:
         self._begin()
+        self._entered = True
         return self
 
     def __exit__(
@@ -154,10 +157,18 @@ class Run(Generic[T_co]):
         raise error
 
     def __iter__(self) -> Iterator[T_co]:
+        """Iterate the results. Under ``with`` a loop that was left can be taken up again; else leaving it ends the run."""
+        if not self._entered:
+            return self._make_items()
+        if self._items is None:
+            self._items = self._make_items()
+        return self._items
+
+    def _make_items(self) -> Iterator[T_co]:
         try:
             for _, items in self.frames():
                 yield from items
-        finally:  # the loop was left
+        finally:
             self.close()
 
     async def __aiter__(self) -> AsyncIterator[T_co]:

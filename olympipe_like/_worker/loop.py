@@ -32,6 +32,7 @@ class WorkerOrder:
     worker: WorkerId
     slot: int  # which of its stage's workers it is, from 0
     label: Label  # the stage's
+    senders: tuple[Label, ...]  # for each leg, the step whose results come in
     shipment: bytes  # the pickled Shipment of its segment, or of its source
     classes: Mapping[str, bytes]  # the caller's classes of __main__, for items
     surroundings: Surroundings
@@ -125,7 +126,7 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
         try:
             chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure)
         except Unreadable as error:
-            chunk = error.blame(order.label, order.title)
+            chunk = error.blame(order.senders[message.leg], order.title)
     port.accept(message.slot)
     for answer in program.run(chunk, message.leg, message.part_items, message.skip_items):
         _send(order, port, answer, began)

@@ -82,11 +82,11 @@ class Unreadable(Exception):
         self.before = before
         self.path = path
 
-    def blame(self, label: Label, worker: str) -> Chunk:
-        """Return the items before the one at fault, with its failure."""
+    def blame(self, sender: Label, worker: str) -> Chunk:
+        """Return the items before the one at fault, with its failure, which is its sender's."""
         cause = self.__cause__ or self
-        what = f"an item that was sent here cannot be rebuilt: {text_of(cause)}"
-        self.before.failure = blame(cause, label, worker, path=self.path, item=_Unknown(), what=what)
+        what = f"result was sent, but cannot be rebuilt where it arrived: {text_of(cause)}"
+        self.before.failure = blame(cause, sender, worker, path=self.path, item=_Unknown(), what=what)
         return self.before
 
 
