@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from types import TracebackType
@@ -40,6 +41,18 @@ class Engine(Protocol):
     def stop(self) -> None: ...
     def tallies(self) -> tuple[StageTally, ...]: ...
     def close(self) -> None: ...
+
+
+# Keeps what a run uses alive until the run is closed: when a forgotten iterator is collected in a cycle, Python finalizes
+# the members in any order, and sockets must not go before the generator whose end says good-bye through them.
+_open_engines: set[Engine] = set()
+
+
+@atexit.register
+def _close_open_runs() -> None:
+    for engine in list(_open_engines):
+        engine.close()
+    _open_engines.clear()
 
 
 class Run(Generic[T_co]):
@@ -82,6 +95,7 @@ class Run(Generic[T_co]):
                 self._engine = HubRun(self._layout, self._progress.interval if self._progress else None)
             else:
                 self._engine = LocalRun(self._layout, inline=self._inline)
+            _open_engines.add(self._engine)
             try:
                 self._engine.start()
             except BaseException:
@@ -108,6 +122,7 @@ class Run(Generic[T_co]):
         try:
             if self._engine is not None:
                 self._engine.close()
+                _open_engines.discard(self._engine)
         finally:
             if self._progress is not None:
                 progress, self._progress = self._progress, None
@@ -153,7 +168,7 @@ class Run(Generic[T_co]):
     def _raise(self, failure: Failure) -> NoReturn:
         error = to_error(failure)
         if self._inline and isinstance(failure.original, KeyboardInterrupt):
-            raise failure.original from error  # most likely Ctrl-C, which met the user's function in this thread
+            raise failure.original from None  # most likely Ctrl-C, which met the user's function in this thread
         raise error
 
     def __iter__(self) -> Iterator[T_co]:

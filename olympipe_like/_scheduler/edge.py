@@ -52,11 +52,11 @@ class Edge:
         self.nbytes = 0
         self.taken = 0  # frames given to the child
         self._upcoming = 0  # the first number never taken; earlier ones wait again only if their worker was lost
-        self._queue_size = queue_size
-        self._unbounded = unbounded
-        self._waiting: dict[int, Frame] = {}
+        self.queue_size = queue_size
+        self.unbounded = unbounded
+        self.waiting: dict[int, Frame] = {}
         self._numbers: list[int] = []  # heap of the numbers waiting
-        self._load: dict[int, tuple[int, int]] = {}  # number -> (items, bytes) counted for it
+        self.loads: dict[int, tuple[int, int]] = {}  # number -> (items, bytes) counted for it
         self._finished: set[int] = set()  # finished ahead of ``low``
         self._frame_bytes = 0.0  # recent size of a frame, for grants made before the size is known
 
@@ -68,18 +68,18 @@ class Edge:
 
     def admits(self, number: int) -> bool:
         """Whether the frame may be made now."""
-        if self._unbounded or number == self.low or not self.wants(number):
+        if self.unbounded or number == self.low or not self.wants(number):
             return True
-        if self._queue_size is not None:
-            return self.items < self._queue_size
+        if self.queue_size is not None:
+            return self.items < self.queue_size
         return (self.items < WINDOW_ITEMS or self.frames < WINDOW_FRAMES) and self.nbytes < WINDOW_BYTES
 
     def room(self, size: int) -> int:
         """Return how many more items a source may send in frames of ``size``."""
-        if self._unbounded:
+        if self.unbounded:
             return max(WINDOW_ITEMS, WINDOW_FRAMES * size)
-        if self._queue_size is not None:
-            free = self._queue_size - self.items
+        if self.queue_size is not None:
+            free = self.queue_size - self.items
         elif self.nbytes + self._frame_bytes > WINDOW_BYTES:
             free = 0
         else:
@@ -91,7 +91,7 @@ class Edge:
     @property
     def capacity(self) -> int:
         """Items that may wait here, as shown to people."""
-        return self._queue_size if self._queue_size is not None else WINDOW_ITEMS
+        return self.queue_size if self.queue_size is not None else WINDOW_ITEMS
 
     def grant(self, number: int, items: int) -> None:
         """Count a frame that is about to be made."""
@@ -103,7 +103,7 @@ class Edge:
         self._uncount(number)
         self._count(number, max(frame.count, 1), frame.nbytes)
         self._frame_bytes = max(frame.nbytes, self._frame_bytes * 0.9)
-        self._waiting[number] = frame
+        self.waiting[number] = frame
         heapq.heappush(self._numbers, number)
 
     def withdraw(self, number: int) -> None:
@@ -121,7 +121,7 @@ class Edge:
 
     def peek(self, number: int) -> Frame:
         """Return a waiting frame."""
-        return self._waiting[number]
+        return self.waiting[number]
 
     def take(self, number: int) -> Frame:
         """Hand the frame `next` named to the child."""
@@ -129,12 +129,12 @@ class Edge:
         assert popped == number
         self.taken += 1
         self._upcoming = max(self._upcoming, number + 1)
-        return self._waiting.pop(number)
+        return self.waiting.pop(number)
 
     def give_back(self, number: int, frame: Frame) -> None:
         """Let a taken frame wait again: its worker was lost."""
         self.taken -= 1
-        self._waiting[number] = frame
+        self.waiting[number] = frame
         heapq.heappush(self._numbers, number)
 
     def finish(self, number: int) -> None:
@@ -148,10 +148,10 @@ class Edge:
     def close(self, cut: int) -> list[Frame]:
         """Want no frame from ``cut`` on; return those that waited in vain."""
         self.cut = cut if self.cut is None else min(cut, self.cut)
-        dropped = [self._waiting.pop(number) for number in sorted(self._waiting) if number >= self.cut]
+        dropped = [self.waiting.pop(number) for number in sorted(self.waiting) if number >= self.cut]
         self._numbers = [number for number in self._numbers if number < self.cut]
         heapq.heapify(self._numbers)
-        for number in [number for number in self._load if number >= self.cut]:
+        for number in [number for number in self.loads if number >= self.cut]:
             self._uncount(number)
         return dropped
 
@@ -172,7 +172,7 @@ class Edge:
     @property
     def waiting_items(self) -> int:
         """Items that wait to be taken."""
-        return sum(frame.count for frame in self._waiting.values())
+        return sum(frame.count for frame in self.waiting.values())
 
     @property
     def has_waiting(self) -> bool:
@@ -180,13 +180,13 @@ class Edge:
         return bool(self._numbers)
 
     def _count(self, number: int, items: int, nbytes: int) -> None:
-        self._load[number] = (items, nbytes)
+        self.loads[number] = (items, nbytes)
         self.items += items
         self.nbytes += nbytes
         self.frames += 1
 
     def _uncount(self, number: int) -> None:
-        items, nbytes = self._load.pop(number, (0, 0))
+        items, nbytes = self.loads.pop(number, (0, 0))
         if items:
             self.items -= items
             self.nbytes -= nbytes

@@ -28,14 +28,14 @@ class SourceStage(Stage):
         self.limits: list[RouteStage] = []  # limits that count this source's items one by one
         self.pulled_items = 0
         self._demand = spec.demand
-        self._frames = 0
-        self._allowed = 0
+        self.frames = 0
+        self.allowed_items = 0
         self._stopped = False
 
     def pulled(self, frame: Frame) -> None:
         """Take the source's next frame."""
-        number = self._frames
-        self._frames += 1
+        number = self.frames
+        self.frames += 1
         self.pulled_items += frame.count
         self.tally.add(0, OpCounts(frame.count, frame.count, 0, 1 if frame.failure else 0))
         self.ledger.payloads.hold(frame)
@@ -46,7 +46,7 @@ class SourceStage(Stage):
     def source_ended(self) -> None:
         """Note that no further frame will come."""
         self._stopped = True
-        self.end(self._frames)
+        self.end(self.frames)
 
     def stop(self) -> None:
         """Ask for no more."""
@@ -58,20 +58,20 @@ class SourceStage(Stage):
         """Raise the allowance if there is room."""
         if self._stopped or self.held:
             return
-        if self.ledger.stopping or not self.is_wanted(self._frames):
+        if self.ledger.stopping or not self.is_wanted(self.frames):
             self.stop()
             return
         demand = self._needed()
         size = min(self._sizer.size, self._max_frame)
-        wanting = [edge for edge in self.outputs if edge.wants(self._frames)]
+        wanting = [edge for edge in self.outputs if edge.wants(self.frames)]
         allowed = self.pulled_items + min(edge.room(size) for edge in wanting)
         if demand is not None:
             allowed = min(allowed, demand)
         # Raise in steps of an eighth of the window while the source still has some to go on: a message an item
         # would cost more than the item.
-        step = max(1, min(edge.capacity for edge in wanting) // 8) if self._allowed > self.pulled_items else 1
-        if allowed - self._allowed >= step:
-            self._allowed = allowed
+        step = max(1, min(edge.capacity for edge in wanting) // 8) if self.allowed_items > self.pulled_items else 1
+        if allowed - self.allowed_items >= step:
+            self.allowed_items = allowed
             self.ledger.command(AllowSource(self.id, allowed, size))
 
 

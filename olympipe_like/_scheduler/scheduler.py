@@ -45,7 +45,7 @@ class Scheduler:
 
     def __init__(self, specs: Sequence[StageSpec]) -> None:
         self._ledger = Ledger()
-        self._stages: list[Stage] = []
+        self.stages: list[Stage] = []
         self._owner: dict[WorkerId, WorkStage] = {}
         self._finished = False
         max_frame = min([MAX_ITEMS, *(max(spec.queue_size, 1) for spec in specs if spec.queue_size is not None)])
@@ -55,21 +55,21 @@ class Scheduler:
             own = FrameSizer()
             stage = self._make(spec, own, max_frame)
             for leg, parent in enumerate(spec.inputs):
-                self._link(self._stages[parent], stage, leg, in_order[parent], sizers[parent])
+                self._link(self.stages[parent], stage, leg, in_order[parent], sizers[parent])
             inherited = tuple(dict.fromkeys(each for parent in spec.inputs for each in sizers[parent]))
             frames_itself = spec.role is Role.SOURCE or spec.parts
             sizers[spec.id] = (own,) if frames_itself else inherited
             in_order[spec.id] = spec.role is not Role.MAP or spec.parts or (spec.ordered and in_order[spec.inputs[0]])
-            self._stages.append(stage)
-        self._sinks = [stage for stage in self._stages if isinstance(stage, SinkStage)]
-        self._sources = [stage for stage in self._stages if isinstance(stage, SourceStage)]
-        for stage in self._stages:
+            self.stages.append(stage)
+        self._sinks = [stage for stage in self.stages if isinstance(stage, SinkStage)]
+        self._sources = [stage for stage in self.stages if isinstance(stage, SourceStage)]
+        for stage in self.stages:
             if isinstance(stage, RouteStage):
                 counted = [self._source(source) for source in stage.spec.sources]
                 stage.pulled = partial(_total_pulled, counted)
                 for source in counted:
                     source.limits.append(stage)
-        self._concats = [stage for stage in self._stages if stage.spec.role is Role.CONCAT]
+        self._concats = [stage for stage in self.stages if stage.spec.role is Role.CONCAT]
 
     def _make(self, spec: StageSpec, sizer: FrameSizer, max_frame: int) -> Stage:
         match spec.role:
@@ -108,7 +108,7 @@ class Scheduler:
     def start(self, at: float) -> list[Command]:
         """Ask for the workers and let the sources begin."""
         self._ledger.at = at
-        for stage in self._stages:
+        for stage in self.stages:
             if isinstance(stage, WorkStage):
                 stage.start()
             self._ledger.mark(stage.id)
@@ -125,7 +125,7 @@ class Scheduler:
             case SourceEnded():
                 self._source(event.source).source_ended()
             case FrameConsumed():
-                sink = self._stages[event.sink]
+                sink = self.stages[event.sink]
                 assert isinstance(sink, SinkStage)
                 sink.consumed()
             case StopRequested():
@@ -148,19 +148,19 @@ class Scheduler:
             owner.lost(event)
 
     def _source(self, source: StageId) -> SourceStage:
-        stage = self._stages[source]
+        stage = self.stages[source]
         assert isinstance(stage, SourceStage)
         return stage
 
     def _settle(self) -> list[Command]:
         self._hold_sources()
         while (marked := self._ledger.next_marked()) is not None:
-            self._stages[marked].advance()
+            self.stages[marked].advance()
             if self._concats:
                 self._hold_sources()
         for command in self._ledger.commands:
             if isinstance(command, StartWorker):
-                owner = self._stages[command.stage]
+                owner = self.stages[command.stage]
                 assert isinstance(owner, WorkStage)
                 self._owner[command.worker] = owner
         if not self._finished and all(sink.ended for sink in self._sinks):
@@ -175,7 +175,7 @@ class Scheduler:
         if not self._concats:
             return
         hungry: dict[StageId, bool] = {}
-        for stage in reversed(self._stages):
+        for stage in reversed(self.stages):
             hungry[stage.id] = stage.spec.role is Role.SINK or any(
                 hungry[edge.child] and self._is_current(edge) for edge in stage.outputs
             )
@@ -184,7 +184,7 @@ class Scheduler:
                 self._ledger.mark(stage.id)
 
     def _is_current(self, edge: Edge) -> bool:
-        child = self._stages[edge.child]
+        child = self.stages[edge.child]
         return not (child.spec.role is Role.CONCAT and isinstance(child, RouteStage)) or child.current_leg is edge
 
     def tallies(self) -> tuple[StageTally, ...]:
@@ -199,7 +199,7 @@ class Scheduler:
                 sum(edge.waiting_items for edge in stage.inputs),
                 sum(edge.capacity for edge in stage.inputs),
             )
-            for stage in self._stages
+            for stage in self.stages
         )
 
 

@@ -42,6 +42,11 @@ class Stage(ABC):
         for edge in self.outputs:
             edge.grant(number, items)
 
+    def withdraw(self, number: int) -> None:
+        """Give back the room reserved for a frame that will not come."""
+        for edge in self.outputs:
+            edge.withdraw(number)
+
     def emit(self, number: int, frame: Frame) -> None:
         """Give a frame to every child that wants it. The caller keeps (and later drops) its own hold."""
         for edge in self.outputs:

@@ -12,6 +12,7 @@ from olympipe_like._model.identity import NO_PAYLOAD, Path, WorkerId
 from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._scheduler.edge import Edge
 from olympipe_like._scheduler.ledger import Ledger
+from olympipe_like._scheduler.release import Release
 from olympipe_like._scheduler.sizing import FrameSizer
 from olympipe_like._scheduler.stage import Stage
 
@@ -34,60 +35,6 @@ class Task:
     seconds: float = 0.0
 
 
-class Release:
-    """Puts the parts of answers in order and numbers them anew.
-
-    One frame may be answered by many parts; those of a later frame wait until the earlier one is complete.
-    """
-
-    def __init__(self, *, in_order: bool) -> None:
-        self.head = 0  # the key whose parts may go out
-        self.number = 0  # of the next frame out
-        self._in_order = in_order
-        self._waiting: dict[int, deque[Frame]] = {}
-        self._complete: set[int] = set()
-
-    def may_go_on(self, key: int) -> bool:
-        """Whether parts of this key are released as they come."""
-        return not self._in_order or key == self.head
-
-    def add(self, key: int, frame: Frame | None, *, complete: bool) -> None:
-        """Take a part; ``complete`` with the last one."""
-        parts = self._waiting.setdefault(key, deque())
-        if frame is not None:
-            parts.append(frame)
-        if complete:
-            self._complete.add(key)
-
-    def pop(self) -> tuple[int, Frame] | None:
-        """Return the next frame out and its number."""
-        while True:
-            keys = [self.head] if self._in_order else list(self._waiting)
-            for key in keys:
-                parts = self._waiting.get(key)
-                if parts:
-                    self.number += 1
-                    return self.number - 1, parts.popleft()
-                if key in self._complete:
-                    self._complete.discard(key)
-                    self._waiting.pop(key, None)
-                    if self._in_order:
-                        self.head += 1
-                        break  # look at the new head
-            else:
-                return None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits to go out."""
-        return not self._waiting
-
-    @property
-    def backlog(self) -> int:
-        """Answers begun or complete that wait for an earlier one."""
-        return len(self._waiting)
-
-
 class WorkStage(Stage):
     """A segment that runs in workers: any worker and any order (MAP), or one worker in order (SCAN)."""
 
@@ -103,8 +50,7 @@ class WorkStage(Stage):
         self._lost_early = 0
         self._answered = False
         self._taken = 0  # SCAN: key of the next frame taken
-        self._last: int | None = None  # nothing after this key goes out (failure, done)
-        self._done = False  # ... because the stage wants no more, not because it failed
+        self._last: int | None = None  # the key of the failed item's frame: nothing after it goes out
         self._told: set[int] = set()  # SCAN: legs whose end the worker knows
         self._progress: dict[int, Path] = {}  # SCAN: how far each leg has come
         self._leg_items: dict[int, int] = {}
@@ -148,11 +94,16 @@ class WorkStage(Stage):
             if late:
                 self.ledger.payloads.drop(frame)
         else:
-            if not late:
+            if late:
+                self.withdraw(task.key)
+            else:
                 self.emit(task.key, frame)
             self.ledger.payloads.drop(frame)
-        if not late and (frame.failure is not None or event.done):
-            self._close_after(task.key, task.edge, task.number, failed=frame.failure is not None)
+        if frame.failure is not None and not late:
+            self._close_after(task.key, task.number)
+        elif event.done:
+            # The worker is still told that its legs have ended: a later step of it (a batch) may hold items.
+            self.close_inputs()
         if not event.more and task.frame is not None:
             self._attempts.pop(task.number, None)
             self._given.pop(task.number, None)
@@ -183,8 +134,7 @@ class WorkStage(Stage):
             assert task.frame is not None
             task.edge.give_back(task.number, task.frame)
             if self._release is None:
-                for edge in self.outputs:
-                    edge.withdraw(task.key)
+                self.withdraw(task.key)
             elif task.given:
                 self._given[task.number] = task.given
         self._start_worker(slot)
@@ -267,7 +217,7 @@ class WorkStage(Stage):
         else:
             self.emit(key, out)
         if frame.failure is not None:
-            self._close_after(key, edge, number, failed=True)
+            self._close_after(key, number)
         self.finish(edge, number, frame)
 
     def _free_worker(self) -> WorkerId | None:
@@ -354,11 +304,10 @@ class WorkStage(Stage):
                 self._paused.discard(worker)
                 self.ledger.command(ContinueFrame(worker))
 
-    def _close_after(self, key: int, edge: Edge, number: int, *, failed: bool) -> None:
-        """Let nothing go out after this key and take no input that only later ones need."""
+    def _close_after(self, key: int, number: int) -> None:
+        """Let nothing go out after this failed frame and take no input that only later ones need."""
         if self._last is None or key < self._last:
             self._last = key
-            self._done = not failed
         if self.spec.role is Role.SCAN or not self.inputs[0].in_order_numbers:
             self.close_inputs()
         else:
@@ -373,17 +322,16 @@ class WorkStage(Stage):
         if self.ended or any(self._workers.values()) or (self._release is not None and not self._release.is_empty):
             return
         if self._last is not None:
-            # After a failure nothing is announced: whoever takes the failed frame closes for itself.
-            if self._done:
-                self.end(self._release.number if self._release is not None else self._last + 1)
-        elif self.spec.role is Role.MAP:
+            return  # nothing is announced: whoever takes the failed frame closes for itself
+        if self.spec.role is Role.MAP:
             edge = self.inputs[0]
             if edge.is_finished and edge.cut is None:
                 assert edge.total is not None
                 self.end(self._release.number if self._release is not None else edge.total)
-        elif all(edge.exhausted for edge in self.inputs):
-            if not self.spec.flushes or len(self._told) == len(self.inputs):
-                self.end(self._release.number if self._release is not None else self._taken)
+        elif all(edge.exhausted for edge in self.inputs) and (
+            not self.spec.flushes or len(self._told) == len(self.inputs)
+        ):
+            self.end(self._release.number if self._release is not None else self._taken)
 
     # -- workers ------------------------------------------------------------------------------------------------------
 
@@ -397,6 +345,11 @@ class WorkStage(Stage):
         for worker in [each for each, tasks in self._workers.items() if not tasks]:
             del self._workers[worker], self._slots[worker]
             self.ledger.command(StopWorker(worker))
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What the workers have in hand."""
+        return [task for tasks in self._workers.values() for task in tasks]
 
     def has_worker(self, worker: WorkerId) -> bool:
         """Whether the worker is one of ours and not yet asked to stop."""

@@ -133,10 +133,10 @@ class _Packer:
         self.spaces: dict[int, _Space] = {}
         for name, value in self.names.items():
             is_code = type(value) is types.FunctionType or _is_class(value)
-            fits = is_code and value.__name__ == name
-            free = self.homes.get(id(value), "_").startswith("_")  # notebooks keep values as _ and _1 too
             elsewhere = issubclass(type(value), types.ModuleType) or (is_code and _is_importable(value))
-            if (fits or free) and not elsewhere and type(value) not in _IMMUTABLE and not name.startswith("__"):
+            if elsewhere or type(value) in _IMMUTABLE or name.startswith("__"):
+                continue
+            if id(value) not in self.homes or (is_code and value.__name__ == name):  # by which plain pickle knows it
                 self.homes[id(value)] = name
 
     def collect(self, roots: Iterable[str], *, strict: bool = True) -> dict[str, bytes]:
@@ -292,7 +292,7 @@ class _Writer:
             members = {name: (member._value_, *_data_of(member)) for name, member in cls.__members__.items()}
             details = {name: vars(member) for name, member in cls.__members__.items()}
             fields = {name: fields[name] for name in fields if name not in members and name not in _ENUM_TABLES}
-        parts = (type(cls), cls.__name__, cls.__bases__, early, members, fields.get("_boundary_"))
+        parts = (type(cls), cls.__name__, cls.__bases__, early, members)
         return _make_class, parts, (fields, virtual, details), None, None, _fill_class
 
 
@@ -451,9 +451,7 @@ def _fill_function(function: types.FunctionType, state: tuple[dict[str, Any], di
     _fill(function, fields)
 
 
-def _make_class(
-    meta: Any, name: str, bases: tuple[Any, ...], early: dict[str, Any], members: dict[str, Any], boundary: Any
-) -> Any:
+def _make_class(meta: Any, name: str, bases: tuple[Any, ...], early: dict[str, Any], members: dict[str, Any]) -> Any:
     """Make a class without its contents, so that they can refer to it; members of an Enum are there from the start."""
     ready = ("typing", "typing_extensions")  # what their metaclasses do is in the contents
     maker = next(kind for kind in meta.__mro__ if not _is_mains(kind) and kind.__module__ not in ready)
@@ -464,8 +462,7 @@ def _make_class(
     try:
         if not issubclass(meta, enum.EnumMeta):
             return maker.__new__(meta, name, bases, early)
-        options = {} if boundary is None else {"boundary": boundary}
-        cls = maker.__new__(meta, name, bases, _enum_space(meta.__prepare__(name, bases), early, members), **options)
+        cls = maker.__new__(meta, name, bases, _enum_space(meta.__prepare__(name, bases), early, members))
         for trace in {"__init__", "__new_member__"} & vars(cls).keys():
             type.__delattr__(cls, trace)
         return cls
@@ -551,7 +548,7 @@ class _Main(types.ModuleType):
     __shipped__: _Names
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.__shipped__.pending:
-            self.__shipped__.settle([name])
+        self.__shipped__.settle([name])
+        if name in vars(self):
             return vars(self)[name]
         raise AttributeError(f"module '__main__' has no attribute {name!r}")

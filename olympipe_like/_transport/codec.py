@@ -19,6 +19,9 @@ from olympipe_like._transport.callables import ShippingError, pack, unpack
 OUT_OF_BAND_BYTES = 4096
 """Smaller buffers are cheaper inside the pickle: each one outside costs an allocation and a vector."""
 
+SAMPLE_ABOVE = 256
+_UNCHANGING = frozenset({int, float, complex, bool, str, bytes, type(None), range})
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -73,11 +76,24 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
         return False
 
     try:
+        if _has_repeats(items):
+            # Pickle would make one object of them again, and what a stage does to one item would show in another.
+            raise _Repeats
         data = _dumps((rest, items), keep_outside)
     except Exception:  # noqa: BLE001 - whatever it was, the item at fault is found below, and raises again
         data = pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)
         buffers = []
     return [data, *buffers]
+
+
+class _Repeats(Exception):
+    """An object that can be changed is in a frame more than once."""
+
+
+def _has_repeats(items: list[Any]) -> bool:
+    # Looking at every item costs more than pickling small ones does: large frames are judged by three of them.
+    sample = items if len(items) <= SAMPLE_ABOVE else (items[0], items[len(items) // 2], items[-1])
+    return not _UNCHANGING.issuperset(map(type, sample)) and len(set(map(id, items))) < len(items)
 
 
 def _dumps(value: object, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> bytes:

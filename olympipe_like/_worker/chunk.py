@@ -90,8 +90,8 @@ def spread_columns(chunk: Chunk, origins: Sequence[int], ordinals: Iterable[int]
 
 def join(chunks: Sequence[Chunk]) -> Chunk:
     """Return several chunks as one; what follows a failure is dropped."""
-    if len(chunks) == 1:
-        return chunks[0]
+    upto = chunks[-1].upto
+    chunks = [chunk for chunk in chunks if chunk.items or chunk.failure is not None] or [chunks[-1]]
     items: list[Any] = []
     depth = max(len(chunk.columns) for chunk in chunks)
     columns: list[array[int]] = [array("q") for _ in range(depth)]
@@ -102,4 +102,4 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
             column.extend(chunk.columns[level] if level < len(chunk.columns) else repeat(_PAD, count))
         if chunk.failure is not None:
             break
-    return Chunk(items, tuple(columns), chunk.upto, chunk.failure)
+    return Chunk(items, tuple(columns), upto, chunk.failure)

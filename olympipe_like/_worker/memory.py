@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import accumulate
 from typing import Any
 
 from olympipe_like._model.failure import Failure
@@ -125,11 +126,17 @@ class _Leg:
     def __init__(self) -> None:
         self.items: deque[tuple[Path, Any]] = deque()
         self.upto: Path = ()
+        self.passed: Path = ()  # of the last item taken
         self.failure: Failure | None = None
         self.ended = False
 
     def take(self, chunk: Chunk) -> None:
-        self.items.extend(zip(chunk.paths(), chunk.items, strict=True))
+        # Items of one place (both legs of a gather had them) and what explode made of them come with paths that step
+        # back; in this leg they stay behind the items before them.
+        last = self.passed
+        paths = list(accumulate(chunk.paths(), max, initial=last))[1:]
+        self.items.extend(zip(paths, chunk.items, strict=True))
+        self.passed = paths[-1] if paths else last
         self.upto = chunk.upto
         if chunk.failure is not None:
             self.failure = chunk.failure

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import END
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label, Segment
@@ -48,11 +49,13 @@ class Program:
 
     def __init__(self, segment: Segment, slot: int, worker: str) -> None:
         self._slot = slot
+        self._done = False  # a step wants no more, and what the others held has been given
         self._open_legs = max(segment.legs, 1)
         self._close: list[partial[Any]] = []
         self._steps: list[Step] = []
         for op, label in zip(segment.ops, segment.labels, strict=True):
             self._steps.append(self._step(op, label, segment.legs, worker))
+        self._spreads = any(isinstance(step, Spread) for step in self._steps)
 
     def _step(self, op: ops.Operator, label: Label, legs: int, worker: str) -> Step:
         match op:
@@ -106,13 +109,29 @@ class Program:
         for step in self._steps:
             step.counts = _NOTHING
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
-        for part, more in parts:
+        for part, more in self._with_ends(parts, part_items):
             skipped = min(skip_items, len(part.items))
             skip_items -= skipped
             out = part.view(skipped, len(part.items) - skipped, ()) if skipped else part
-            yield Answer(out, tuple(step.counts for step in self._steps), more, any(step.done for step in self._steps))
+            yield Answer(out, tuple(step.counts for step in self._steps), more, self._done)
             for step in self._steps:
                 step.counts = _NOTHING
+
+    def _with_ends(self, parts: Iterator[tuple[Chunk, bool]], part_items: int) -> Iterator[tuple[Chunk, bool]]:
+        """Give the parts; once a step wants no more, also what the steps after it hold: their input has ended."""
+        for part, more in parts:
+            done = next((index for index, step in enumerate(self._steps) if step.done), None)
+            if done is None or self._done or part.failure is not None:
+                yield part, more
+                continue
+            self._done = True
+            if self._spreads:
+                yield part, True
+                yield from self._drain(done + 1, part_items)
+            else:
+                rest = [held for held, _ in self._drain(done + 1, part_items)]
+                yield join([part, *rest]), False
+            return
 
     async def run_async(self, chunk: Chunk | None, leg: int) -> Answer:
         """Return the answer to a frame, on an event loop that other frames share."""
@@ -137,25 +156,32 @@ class Program:
         yield chunk, False
 
     def _end(self, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
-        """Send on what the steps held for a leg; with the last leg every step's input has ended."""
+        """Give what the first step held for a leg; with the last leg, what all of them hold."""
         self._open_legs -= 1
-        steps = self._steps if self._open_legs == 0 else self._steps[:1]
-        pieces: list[Chunk] = []
-        spreads = any(isinstance(step, Spread) for step in self._steps)
-        failed = False
-        for index, step in enumerate(steps):
+        last = self._open_legs == 0
+        pieces = self._drain(0, part_items, leg=leg, stop=None if last else 1)
+        if self._spreads:
+            yield from pieces
+        else:
+            yield join([piece for piece, _ in pieces]), False
+
+    def _drain(
+        self, start: int, part_items: int, *, leg: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[Chunk, bool]]:
+        """End the steps from ``start`` on, each after what the ones before still gave it."""
+        upto = END
+        for index, step in enumerate(self._steps[start:stop], start):
             held = step.end(leg if index == 0 else 0)
-            counts = step.counts
-            if held is None or failed:
-                continue
-            for out, _ in self._flow(index + 1, held, 0, part_items):
-                failed = failed or out.failure is not None
-                if spreads:
+            if held is not None:
+                counts = step.counts
+                for out, _ in self._flow(index + 1, held, 0, part_items):
                     yield out, True
-                else:
-                    pieces.append(out)
-            step.counts = counts
-        yield (join(pieces) if pieces else nothing()), False
+                    if out.failure is not None:
+                        return
+                    upto = out.upto
+                step.counts = counts
+        # Other legs may go on: then the stream has come only as far as the merge says.
+        yield nothing(upto if stop is not None else END), False
 
     def close(self) -> None:
         """Close the user's instances and what the steps hold; raises what closing raises."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from olympipe_like._model.failure import describe
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.identity import Path
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
@@ -266,9 +265,9 @@ class Spread(Step):
                 now = perf_counter()
                 step = step * 2 if now - at < PART_SECONDS / 8 else 1
                 if len(items) >= limit or (items and now - began >= PART_SECONDS):
-                    upto: Path = (*chunk.path(index), ordinal)
                     self.counts = OpCounts(used, len(items))
-                    yield Chunk(items, spread_columns(chunk, origins, ordinals), upto), True
+                    # Not further than the item itself: the next one may have the same path.
+                    yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.path(index)), True
                     items, origins, ordinals, used = [], [], [], 0
                     began = perf_counter()
         self.counts = OpCounts(used, len(items))

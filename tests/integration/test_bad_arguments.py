@@ -57,8 +57,8 @@ OUT_OF_RANGE = {
     "batch size 0": (lambda: PIPE.batch(0), "batch_size", 0),
     "batch size -2": (lambda: PIPE.batch(-2), "batch_size", -2),
     "batch collate": (lambda: PIPE.batch(2, collate="stak"), "collate", "stak"),
-    "batch pads what it drops": (lambda: PIPE.batch(2, drop_last=True, pad=7), "pad", 7),
-    "batch pads what it does not keep": (lambda: PIPE.batch(2, False, pad=7), "pad", 7),
+    "batch pads what it drops": (lambda: PIPE.batch(2, drop_last=True, pad=7), "pad", None),
+    "batch pads what it does not keep": (lambda: PIPE.batch(2, False, pad=7), "pad", None),
     "batch keeps and drops": (lambda: PIPE.batch(2, False, drop_last=False), "drop_last", False),
     "limit": (lambda: PIPE.limit(-1), "packet_limit", -1),
     "skip": (lambda: PIPE.skip(-1), "n", -1),
@@ -131,17 +131,17 @@ WRONG_TYPE = {
     "split": (lambda: PIPE.split(5, n=2), "split_function", 5),
     "split into text": (lambda: PIPE.split(pair, n="2"), "n", "2"),
     "partition": (lambda: PIPE.partition(5), "predicate", 5),
-    "gather": (lambda: PIPE.gather(5), "others", 5),
-    "gather a list": (lambda: PIPE.gather([1]), "others", [1]),
+    "gather": (lambda: PIPE.gather(5), "others|pipelines", 5),
+    "gather a list": (lambda: PIPE.gather([1]), "others|pipelines", [1]),
     "gather ordered": (lambda: PIPE.gather(PIPE, ordered="yes"), "ordered", "yes"),
-    "zip": (lambda: PIPE.zip(5), "others", 5),
+    "zip": (lambda: PIPE.zip(5), "others|pipelines", 5),
     "zip strict": (lambda: PIPE.zip(PIPE, strict="yes"), "strict", "yes"),
-    "concat": (lambda: PIPE.concat(range(7)), "others", range(7)),
-    "all results of one": (lambda: Pipeline.wait_for_all_results(PIPE), "pipes", None),
-    "all results of numbers": (lambda: Pipeline.wait_for_all_results([PIPE, 5]), "pipes", 5),
-    "results": (lambda: PIPE.wait_for_results(5), "other_pipes|others|pipes", 5),
-    "results of numbers": (lambda: PIPE.wait_for_results([5]), "other_pipes|others|pipes", 5),
-    "completion": (lambda: PIPE.wait_for_completion([5]), "other_pipes|others|pipes", 5),
+    "concat": (lambda: PIPE.concat(range(7)), "others|pipelines", range(7)),
+    "all results of one": (lambda: Pipeline.wait_for_all_results(PIPE), "pipes|pipelines", None),
+    "all results of numbers": (lambda: Pipeline.wait_for_all_results([PIPE, 5]), "pipes|pipelines", None),
+    "results": (lambda: PIPE.wait_for_results(5), "other_pipes|others|pipes|pipelines", None),
+    "results of numbers": (lambda: PIPE.wait_for_results([5]), "other_pipes|others|pipes|pipelines", None),
+    "completion": (lambda: PIPE.wait_for_completion([5]), "other_pipes|others|pipes|pipelines", None),
     "wait_and_reduce": (lambda: PIPE.wait_and_reduce(0, 5), "reducer", 5),
     "queue_size of a run": (lambda: PIPE.wait_for_result(queue_size="4"), "queue_size", "4"),
     "progress of a run": (lambda: PIPE.wait_for_result(progress="yes"), "progress", "yes"),
@@ -236,6 +236,17 @@ def test_a_long_value_is_cut():
         PIPE.batch("x" * 100_000)
 
     assert len(str(caught.value)) < 1000
+
+
+def test_a_pipeline_given_where_a_list_of_them_is_asked_for_is_not_run(tally):
+    pipe = Pipeline(range(3)).tap(lambda x: tally.hit("ran"))
+
+    with pytest.raises(PlanTypeError):
+        Pipeline.wait_for_all_results(pipe, executor="inline")
+    with pytest.raises(PlanTypeError):
+        pipe.wait_for_results(pipe, executor="inline")
+
+    assert tally.count("ran") == 0
 
 
 def test_a_refused_call_changes_nothing():

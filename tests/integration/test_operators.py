@@ -7,9 +7,9 @@ import functools
 import math
 import operator
 import os
+import threading
 import time
 
-import numpy as np
 import pytest
 
 from olympipe_like import SKIP, Pipeline
@@ -58,18 +58,23 @@ async def collect(pipe):
 
 
 def run(pipe):
-    with pipe.run() as going:
+    with pipe.run(executor="thread") as going:
         return list(going)
 
 
+def append(item, items):
+    return [*items, item]
+
+
+# Processes where it may matter; threads and the caller's own are quicker.
 TERMINALS = {
     "wait_for_result": lambda pipe: pipe.wait_for_result(),
     "wait_for_result inline": lambda pipe: pipe.wait_for_result(executor="inline"),
     "wait_for_result thread": lambda pipe: pipe.wait_for_result(executor="thread"),
-    "wait_for_results": lambda pipe: pipe.wait_for_results()[0],
-    "wait_for_results with others": lambda pipe: pipe.wait_for_results([Pipeline("a"), pipe])[2],
-    "wait_for_all_results": lambda pipe: Pipeline.wait_for_all_results([Pipeline("a"), pipe])[1],
-    "wait_and_reduce": lambda pipe: pipe.wait_and_reduce([], lambda item, acc: [*acc, item]),
+    "wait_for_results": lambda pipe: pipe.wait_for_results(executor="thread")[0],
+    "wait_for_results of others": lambda pipe: pipe.wait_for_results([Pipeline("a"), pipe], executor="thread")[2],
+    "wait_for_all_results": lambda pipe: Pipeline.wait_for_all_results([Pipeline("a"), pipe], executor="thread")[1],
+    "wait_and_reduce": lambda pipe: pipe.wait_and_reduce([], append, executor="inline"),
     "for": list,
     "async for": lambda pipe: asyncio.run(collect(pipe)),
     "run": run,
@@ -196,8 +201,6 @@ def test_a_stage_in_the_callers_process_stays_there_beside_processes(executor):
 
 
 def test_inline_runs_everything_in_the_callers_process_and_thread():
-    import threading
-
     seen = []
 
     def note(value):
@@ -433,6 +436,8 @@ def test_collate_makes_the_batch_of_its_items(executor):
 
 @executors
 def test_collate_stack_makes_one_array_of_arrays(executor):
+    import numpy as np
+
     pictures = [np.full((2, 3), number, np.uint8) for number in range(5)]
 
     batches = Pipeline(pictures).batch(2, collate="stack").wait_for_result(executor=executor)
@@ -444,6 +449,8 @@ def test_collate_stack_makes_one_array_of_arrays(executor):
 
 @executors
 def test_collate_stack_goes_field_by_field_through_tuples_and_dicts(executor):
+    import numpy as np
+
     pairs = [(np.array([number, number]), number) for number in range(4)]
     records = [{"picture": np.array([number]), "label": number} for number in range(4)]
 
@@ -457,6 +464,8 @@ def test_collate_stack_goes_field_by_field_through_tuples_and_dicts(executor):
 
 
 def test_collate_stack_of_unequal_shapes_is_reported():
+    import numpy as np
+
     with pytest.raises(ValueError, match="shape") as caught:
         Pipeline([np.zeros(2), np.zeros(3)]).batch(2, collate="stack").wait_for_result()
 

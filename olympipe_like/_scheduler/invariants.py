@@ -1,0 +1,89 @@
+"""What must hold in a scheduler between two events. For tests; raises AssertionError with what is wrong and where."""
+
+from __future__ import annotations
+
+from olympipe_like._model.topology import Role
+from olympipe_like._scheduler.edge import WINDOW_FRAMES, WINDOW_ITEMS, Edge
+from olympipe_like._scheduler.ends import SourceStage
+from olympipe_like._scheduler.scheduler import Scheduler
+from olympipe_like._scheduler.stage import Stage
+from olympipe_like._scheduler.work import WorkStage
+
+
+def check(scheduler: Scheduler) -> None:
+    """Raise AssertionError if the scheduler contradicts itself or a window is exceeded."""
+    for stage in scheduler.stages:
+        for edge in stage.inputs:
+            _check_books(edge, stage)
+        for edge in stage.outputs:
+            _check_window(edge, stage)
+        if isinstance(stage, SourceStage):
+            _check_allowance(stage)
+        elif isinstance(stage, WorkStage):
+            _check_hands(stage)
+
+
+def _check_books(edge: Edge, child: Stage) -> None:
+    """What an edge counts is what is there."""
+    where = _name(edge)
+    loads = edge.loads
+    assert edge.items == sum(items for items, _ in loads.values()), f"{where}: counts {edge.items} items of {loads}"
+    assert edge.nbytes == sum(nbytes for _, nbytes in loads.values()), f"{where}: counts {edge.nbytes} bytes of {loads}"
+    assert edge.frames == len(loads), f"{where}: counts {edge.frames} frames, has {loads}"
+    assert all(number >= edge.low for number in loads), f"{where}: counts frames before {edge.low}: {sorted(loads)}"
+    waiting = sorted(edge.waiting)
+    assert all(number in loads for number in waiting), f"{where}: frames wait uncounted: {waiting}, {sorted(loads)}"
+    if edge.cut is not None:
+        assert all(number < edge.cut for number in waiting), f"{where}: frames wait after the end {edge.cut}: {waiting}"
+    if edge.total is not None:
+        assert all(number < edge.total for number in loads), f"{where}: frames after the last, {edge.total}: {loads}"
+    assert not (child.ended and waiting), f"{where}: frames wait for a stage that has ended: {waiting}"
+
+
+def _check_window(edge: Edge, parent: Stage) -> None:
+    """No edge holds more than its window and what was begun when it was not yet full.
+
+    Each of the parent's workers may have two frames in hand, and an answer may be larger than it was thought to be;
+    the frame the child waits for is always admitted.
+    """
+    if edge.unbounded:
+        return
+    largest = max((items for items, _ in edge.loads.values()), default=1)
+    slack = (2 + 2 * parent.spec.workers) * largest
+    if parent.spec.role is not Role.SOURCE:
+        most = edge.capacity if edge.queue_size is not None else max(WINDOW_ITEMS, WINDOW_FRAMES * largest)
+        assert edge.items <= most + slack, f"{_name(edge)}: holds {edge.items} items, {most} + {slack} at most"
+    elif edge.queue_size is not None:
+        assert edge.items <= edge.capacity, f"{_name(edge)}: holds {edge.items} items, {edge.capacity} at most"
+
+
+def _check_allowance(source: SourceStage) -> None:
+    """A source may pull no further than its children have room."""
+    assert source.pulled_items <= source.allowed_items, (
+        f"source {source.id} gave {source.pulled_items} items, was allowed {source.allowed_items}"
+    )
+    ahead = source.allowed_items - source.pulled_items
+    rooms = [
+        max(edge.capacity, 1) - edge.items
+        for edge in source.outputs
+        if edge.queue_size is not None and not edge.unbounded and edge.wants(source.frames)
+    ]
+    assert all(ahead <= max(room, 0) or ahead == 1 for room in rooms), (
+        f"source {source.id} may pull {ahead} items more, its children have room for {rooms}"
+    )
+
+
+def _check_hands(stage: WorkStage) -> None:
+    """A frame is in one worker's hands, or waits, or is done with."""
+    held = [(task.edge.leg, task.number) for task in stage.tasks if task.frame is not None]
+    assert len(held) == len(set(held)), f"stage {stage.id}: a frame is in two workers' hands: {held}"
+    for edge in stage.inputs:
+        numbers = {number for leg, number in held if leg == edge.leg}
+        twice = numbers & edge.waiting.keys()
+        assert not twice, f"{_name(edge)}: frames {sorted(twice)} wait and are in a worker's hands"
+        done = [number for number in numbers if number < edge.low]
+        assert not done, f"{_name(edge)}: frames {done} are done with and in a worker's hands"
+
+
+def _name(edge: Edge) -> str:
+    return f"edge {edge.parent} -> {edge.child} (leg {edge.leg})"

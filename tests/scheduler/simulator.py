@@ -1,0 +1,503 @@
+"""A run in virtual time: the scheduler is real, sources, workers and consumers are played by a seeded random choice.
+
+`Simulation.run` lets one outstanding thing after the other happen, in any order the seed likes; the methods it uses
+(`pull`, `answer`, `lose`, ...) can also be called one by one, to tell a story. After every event every promise of the
+scheduler is checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from random import Random
+
+from olympipe_like._model import commands as c
+from olympipe_like._model import events as e
+from olympipe_like._model.frame import Frame, OpCounts
+from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
+from olympipe_like._model.topology import Role, StageSpec
+from olympipe_like._plan.layout import Layout
+from olympipe_like._scheduler.invariants import check
+from olympipe_like._scheduler.scheduler import Scheduler
+from olympipe_like._scheduler.sizing import MAX_ITEMS
+from olympipe_like._scheduler.work import MAX_ATTEMPTS
+from tests.scheduler.models import Chunk, Failed, Item, Model
+
+MOST_EVENTS = 20_000
+MOST_AHEAD = 2  # frames a worker may have in hand
+
+
+@dataclass
+class Source:
+    """What a source has, and how far it has come."""
+
+    values: Sequence[object]
+    breaks: bool = False  # it raises after its last item
+    allowed: int = 0
+    size: int = 1
+    pulled: int = 0
+    told_to_stop: bool = False
+    ended: bool = False
+
+
+@dataclass
+class Worker:
+    """One worker, from its start to the news of its end."""
+
+    stage: StageId
+    slot: int
+    model: object
+    queue: deque[c.RunFrame] = field(default_factory=deque)
+    parts: deque[tuple[Chunk, bool]] | None = None  # what is left of the answer to the oldest frame
+    done: bool = False  # the stage wants no more, as the model said with the answer at hand
+    waits: bool = False  # for ContinueFrame
+    state: str = "alive"  # 'alive', 'dead' (nobody knows yet), 'lost' (the scheduler knows), 'stopped'
+
+
+class Simulation:
+    """Plays everything around one scheduler.
+
+    ``weights`` says how likely each kind of thing is next ('pull', 'answer', 'consume', ...); every source, worker
+    and sink also gets a pace of its own, so that some are starved until nothing else can happen.
+    """
+
+    def __init__(
+        self,
+        stages: Layout | Sequence[StageSpec],
+        *,
+        sources: dict[StageId, Source] | None = None,
+        models: dict[StageId, Callable[[], object]] | None = None,
+        seed: int = 0,
+        losses: int = 0,
+        stops: bool = False,
+    ) -> None:
+        if isinstance(stages, Layout):
+            sources = {s.spec.id: Source(s.source.datas) for s in stages.stages if s.source} | (sources or {})
+            models = {s.spec.id: _maker(s.segment) for s in stages.stages if s.segment} | (models or {})
+            stages = stages.specs
+        self.specs = list(stages)
+        self.seed = seed
+        self.random = Random(seed)
+        self.sources = sources or {}
+        self.models = models or {}
+        self.losses = losses
+        self.stops = stops
+        self.now = 0.0
+        self.events = 0
+        self.workers: dict[WorkerId, Worker] = {}
+        self.payloads: dict[PayloadId, list[Item]] = {}
+        self.next_payload = 0
+        self.given: Counter[tuple[StageId, int, int]] = Counter()  # (stage, leg, frame's id) -> workers it has cost
+        self.answered: set[tuple[StageId, int, int]] = set()
+        self.frames: list[Frame | None] = []  # keeps those given out alive, so that their ids stay theirs
+        self.early: Counter[StageId] = Counter()  # workers lost before the stage's first answer, nothing in hand
+        self.has_answered: set[StageId] = set()
+        self.undelivered: dict[StageId, deque[Frame]] = {}
+        self.delivered: dict[StageId, list[Item]] = {s.id: [] for s in self.specs if s.role is Role.SINK}
+        self.failures: dict[StageId, Failed | None] = dict.fromkeys(self.delivered)
+        self.ended: set[StageId] = set()
+        self.finished = False
+        self.failed: c.FailRun | None = None
+        self.commands: list[c.Command] = []  # of the last event
+        self.stopping = False
+        self.max_frame = min([MAX_ITEMS, *(s.queue_size for s in self.specs if s.queue_size is not None)])
+        # How fast and how large everything is: drawn once, so that a run has a character.
+        scale = self.random.choice
+        self.seconds = {s.id: scale([1e-7, 1e-5, 1e-3, 3e-2]) for s in self.specs}
+        self.nbytes = {s.id: scale([0, 0, 100, 3 << 20]) for s in self.specs}
+        self.weights = {kind: scale([0.02, 1, 1, 1, 20]) for kind in ("pull", "answer", "consume")}
+        self.paces: dict[object, float] = {}
+        self.scheduler = Scheduler(self.specs)
+        self._obey(self.scheduler.start(self.now))
+
+    # -- the story ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Simulation:
+        """Let things happen until nothing can happen any more."""
+        while not self.failed and (possible := self.possible()):
+            self.happen(possible)
+        if not self.failed:
+            self.check_end()
+        return self
+
+    def possible(self) -> list[tuple[str, object]]:
+        """Return what may happen next, (kind, who), things that need not happen left out."""
+        found: list[tuple[str, object]] = []
+        for number, source in self.sources.items():
+            if not source.ended and (source.told_to_stop or source.allowed > source.pulled):
+                found.append(("pull", number))
+        for number, worker in self.workers.items():
+            if worker.state == "alive" and worker.queue and not worker.waits:
+                found.append(("answer", number))
+            elif worker.state == "dead":
+                found.append(("report_loss", number))
+        found += [("consume", sink) for sink, frames in self.undelivered.items() if frames]
+        return found
+
+    def happen(self, possible: list[tuple[str, object]]) -> None:
+        """Let one of the possible things happen, or a fault."""
+        if self.losses and self.random.random() < 0.1 and self._lose_someone():
+            return
+        if self.stops and not self.stopping and self.random.random() < 0.05:
+            self.stop()
+            return
+        weights = [self.weights.get(kind, 1) * self._pace(who) for kind, who in possible]
+        kind, who = self.random.choices(possible, weights)[0]
+        getattr(self, kind)(who)
+
+    def _pace(self, who: object) -> float:
+        if who not in self.paces:
+            self.paces[who] = self.random.choice([0.01, 1, 1, 1])
+        return self.paces[who]
+
+    def _lose_someone(self) -> bool:
+        alive = [number for number, worker in self.workers.items() if worker.state == "alive"]
+        if not alive or self.finished:
+            return False
+        self.losses -= 1
+        self.workers[self.random.choice(alive)].state = "dead"
+        return True
+
+    # -- what can happen ----------------------------------------------------------------------------------------------
+
+    def pull(self, number: StageId, count: int | None = None) -> None:
+        """Let a source give its next frame, or end."""
+        source = self.sources[number]
+        most = min(source.size, source.allowed - source.pulled)
+        if source.told_to_stop and (most <= 0 or self.random.random() < 0.7):
+            source.ended = True
+            self._event(e.SourceEnded(at=self.now, source=number))
+            return
+        if count is None:
+            count = self.random.choice([1, most, self.random.randint(1, most)])
+        assert count <= most, f"source {number} may pull {most} items now, not {count}"
+        values = list(islice(self.source_items(source), source.pulled, source.pulled + count))
+        items = [((source.pulled + i,), value) for i, value in enumerate(values)]
+        source.pulled += len(items)
+        over = len(items) < count
+        failure = Failed((source.pulled,), "source") if over and source.breaks else None
+        if items or failure:
+            frame = self._frame(number, Chunk(items, (source.pulled,), failure))
+            self._event(e.SourcePulled(at=self.now, source=number, frame=frame))
+        if over:
+            source.ended = True
+            self._event(e.SourceEnded(at=self.now, source=number))
+
+    @staticmethod
+    def source_items(source: Source) -> Sequence[object]:
+        """Return an iterable over what a source has; it may be endless."""
+        return source.values
+
+    def answer(self, number: WorkerId) -> None:
+        """Let a worker answer its oldest frame, or give the next part of its answer."""
+        worker = self.workers[number]
+        order = worker.queue[0]
+        if worker.parts is None:
+            self._begin(worker, order)
+        assert worker.parts is not None
+        part, more = worker.parts.popleft()
+        done = worker.done
+        if more:
+            worker.waits = True
+        else:
+            worker.queue.popleft()
+            worker.parts = None
+            self.answered.add(self._key(order))
+        self.has_answered.add(worker.stage)
+        ops = self.specs[worker.stage].ops
+        spent = self.seconds[worker.stage] * self.random.random() * (1 + len(part.items))
+        self._event(
+            e.FrameReturned(
+                at=self.now,
+                worker=number,
+                frame=self._frame(worker.stage, part),
+                counts=(OpCounts(0, len(part.items)),) * ops,
+                seconds=spent,
+                more=more,
+                done=done,
+            )
+        )
+
+    def _begin(self, worker: Worker, order: c.RunFrame) -> None:
+        chunk = self._chunk(order.frame) if order.frame is not None else None
+        whole, worker.done = worker.model.run(chunk, order.leg)
+        if not self.specs[worker.stage].parts:
+            worker.parts = deque([(whole, False)])
+            return
+        parts: deque[tuple[Chunk, bool]] = deque()
+        items = whole.items[order.skip_items :]
+        assert order.skip_items <= len(whole.items), f"more items are skipped than there are: {order}"
+        while items and (len(items) > order.part_items or self.random.random() < 0.6):
+            count = self.random.randint(0, min(order.part_items, len(items)))
+            # Workers know the next item's place only after they have made it.
+            upto = items[count][0] if count < len(items) and self.random.random() < 0.5 else items[max(count - 1, 0)][0]
+            parts.append((Chunk(items[:count], upto), True))
+            items = items[count:]
+        # A worker need not know that nothing follows a failed item; it must not be asked again.
+        parts.append((Chunk(items, whole.upto, whole.failure), whole.failure is not None and self.random.random() < 0.5))
+        worker.parts = parts
+
+    def consume(self, sink: StageId) -> None:
+        """Let the caller be done with its oldest frame."""
+        self.undelivered[sink].popleft()
+        self._event(e.FrameConsumed(at=self.now, sink=sink))
+
+    def lose(self, number: WorkerId) -> None:
+        """Let a worker die and the scheduler know it."""
+        self.workers[number].state = "dead"
+        self.report_loss(number)
+
+    def report_loss(self, number: WorkerId) -> None:
+        """Let the scheduler know that a worker is dead."""
+        worker = self.workers[number]
+        worker.state = "lost"
+        spec = self.specs[worker.stage]
+        wanted = not self.finished and not self.scheduler.stages[worker.stage].ended
+        attempts = 0
+        if worker.queue:
+            key = self._key(worker.queue[0])
+            self.given[key] += 1
+            attempts = self.given[key]
+        elif worker.stage not in self.has_answered:
+            self.early[worker.stage] += 1
+            attempts = self.early[worker.stage]
+        before = len(self.workers)
+        self._event(e.WorkerLost(at=self.now, worker=number, exit_code=-9))
+        if not wanted:
+            assert self.failed is None, f"a worker was lost that nobody needed, and the run failed: {self.failed}"
+            return
+        hopeless = spec.role is Role.SCAN or attempts >= MAX_ATTEMPTS
+        assert (self.failed is not None) == hopeless, f"loss {attempts} of {spec}: {self.failed}"
+        if not hopeless:
+            successors = list(self.workers.values())[before:]
+            assert [each.slot for each in successors] == [worker.slot], f"no successor of {worker}: {successors}"
+            if self.random.random() < 0.3:
+                self.late_answer(number)
+
+    def late_answer(self, number: WorkerId) -> None:
+        """Let an answer of a lost worker come after all; its payload is not kept."""
+        stage = self.workers[number].stage
+        frame = Frame(count=1, span=1, upto=(), payload=PayloadId(10_000_000 + self.events), nbytes=1)
+        counts = (OpCounts(1, 1),) * self.specs[stage].ops
+        more, done = self.random.random() < 0.5, self.random.random() < 0.5
+        late = e.FrameReturned(
+            at=self.now, worker=number, frame=frame, counts=counts, seconds=0.1, more=more, done=done
+        )
+        self._event(late)
+        assert self.commands == [], f"a late answer of a lost worker had an effect: {self.commands}"
+
+    def stop(self) -> None:
+        """Let the caller want no more."""
+        self.stopping = True
+        self._event(e.StopRequested(at=self.now))
+
+    # -- payloads -----------------------------------------------------------------------------------------------------
+
+    def _frame(self, stage: StageId, chunk: Chunk) -> Frame:
+        count = len(chunk.items)
+        payload, nbytes = NO_PAYLOAD, 0
+        if count:
+            payload = PayloadId(self.next_payload)
+            self.next_payload += 1
+            self.payloads[payload] = chunk.items
+            nbytes = int(self.nbytes[stage] * count * self.random.random())
+        return Frame(count, count, chunk.upto, payload, nbytes, failure=chunk.failure)
+
+    def _chunk(self, frame: Frame) -> Chunk:
+        items: list[Item] = []
+        if frame.payload != NO_PAYLOAD and frame.count:
+            assert frame.payload in self.payloads, f"{frame} was freed while someone still needed it"
+            items = self.payloads[frame.payload][frame.skip : frame.skip + frame.count]
+        assert len(items) == frame.count, f"{frame} claims {frame.count} items, there are {len(items)}"
+        items = [((*frame.prefix, *path), value) for path, value in items]
+        failure = frame.failure
+        if failure is not None:
+            assert isinstance(failure, Failed)
+            failure = replace(failure, path=(*frame.prefix, *failure.path))
+        return Chunk(items, frame.upto, failure)
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def _event(self, event: e.Event) -> None:
+        self.events += 1
+        assert self.events < MOST_EVENTS, f"the run does not end\n{self}"
+        try:
+            self._obey(self.scheduler.handle(event))
+        except AssertionError as error:
+            error.args = (f"{error}\nafter {event}\n{self}",)
+            raise
+        self.now += self.random.random() * 0.001
+
+    def _obey(self, commands: list[c.Command]) -> None:
+        self.commands = commands
+        for command in commands:
+            if self.finished:
+                allowed = c.FreePayload | c.StopWorker | c.StopSource
+                assert isinstance(command, allowed), f"after the end of the run: {command}"
+            if self.failed:
+                continue  # nobody carries out what comes after a failure
+            getattr(self, f"_do_{type(command).__name__}")(command)
+        check(self.scheduler)
+
+    def _do_StartWorker(self, command: c.StartWorker) -> None:
+        assert command.worker not in self.workers, f"{command}: the number is taken"
+        spec = self.specs[command.stage]
+        alive = [w for w in self.workers.values() if w.stage == command.stage and w.state in {"alive", "dead"}]
+        assert command.slot not in {w.slot for w in alive}, f"{command}: the slot is taken"
+        assert len(alive) < spec.workers, f"{command}: more than {spec.workers} workers"
+        self.workers[command.worker] = Worker(command.stage, command.slot, self.models[command.stage]())
+
+    def _known(self, command: c.RunFrame | c.ContinueFrame | c.StopWorker) -> Worker:
+        worker = self.workers[command.worker]
+        assert worker.state in {"alive", "dead"}, f"{command} to a worker that is {worker.state}"
+        return worker
+
+    def _do_RunFrame(self, command: c.RunFrame) -> None:
+        worker = self._known(command)
+        assert worker.stage == command.stage, f"{command} to a worker of stage {worker.stage}"
+        assert 1 <= command.part_items <= self.max_frame, f"{command}: parts of that size"
+        if command.frame is not None:
+            self._chunk(command.frame)
+        key = self._key(command)
+        for other in self.workers.values():
+            if other.state in {"alive", "dead"} and other.stage == command.stage:
+                assert all(self._key(held) != key for held in other.queue), f"{command}: another worker has it"
+        assert key not in self.answered, f"{command}: it was answered before"
+        worker.queue.append(command)
+        self.frames.append(command.frame)
+        assert len(worker.queue) <= MOST_AHEAD, f"{command}: {len(worker.queue)} frames in one worker's hands"
+        if self.specs[command.stage].role is Role.SCAN:
+            holders = [w for w in self.workers.values() if w.stage == command.stage and w.state == "alive"]
+            assert len(holders) <= 1, f"{command}: a stage that remembers has {len(holders)} workers"
+
+    def _do_ContinueFrame(self, command: c.ContinueFrame) -> None:
+        worker = self._known(command)
+        assert worker.waits, f"{command} to a worker that does not wait for it"
+        assert worker.parts, f"{command}: nothing follows the failed item it has told of"
+        worker.waits = False
+
+    def _do_StopWorker(self, command: c.StopWorker) -> None:
+        worker = self._known(command)
+        assert not worker.queue, f"{command}: it has {list(worker.queue)} in hand"
+        worker.state = "stopped"
+
+    def _do_AllowSource(self, command: c.AllowSource) -> None:
+        source = self.sources[command.source]
+        assert not source.ended, f"{command}: it has ended"
+        assert not source.told_to_stop, f"{command}: it was told to stop"
+        assert command.items > source.allowed, f"{command}: {source.allowed} were allowed before"
+        assert 1 <= command.size <= self.max_frame, f"{command}: frames of that size"
+        demand = self.specs[command.source].demand
+        dropping = [s for s in self.specs if command.source in s.sources]
+        assert demand is None or dropping or command.items <= demand, f"{command}: only {demand} are needed"
+        source.allowed, source.size = command.items, command.size
+
+    def _do_StopSource(self, command: c.StopSource) -> None:
+        source = self.sources[command.source]
+        assert not source.told_to_stop, f"{command}: told twice"
+        source.told_to_stop = True
+
+    def _do_Deliver(self, command: c.Deliver) -> None:
+        sink = command.sink
+        assert sink not in self.ended, f"{command}: the sink has ended"
+        assert self.failures[sink] is None, f"{command}: after a failure"
+        chunk = self._chunk(command.frame)
+        self.delivered[sink] += chunk.items
+        self.failures[sink] = chunk.failure
+        self.undelivered.setdefault(sink, deque()).append(command.frame)
+
+    def _do_EndSink(self, command: c.EndSink) -> None:
+        assert command.sink not in self.ended, f"{command}: it ended before"
+        self.ended.add(command.sink)
+
+    def _do_FreePayload(self, command: c.FreePayload) -> None:
+        payload = command.payload
+        assert payload in self.payloads, f"{command}: it was freed before, or never was"
+        needed = [frame for frames in self.undelivered.values() for frame in frames]
+        needed += [
+            order.frame
+            for worker in self.workers.values()
+            if worker.state == "alive"
+            for order in worker.queue
+            if order.frame is not None
+        ]
+        holders = [frame for frame in needed if frame.payload == payload]
+        assert not holders, f"{command}: still needed for {holders}"
+        del self.payloads[payload]
+
+    def _do_FinishRun(self, command: c.FinishRun) -> None:
+        assert not self.finished, "the run finished twice"
+        assert self.ended == set(self.delivered), f"the run finished before its sinks: {self.ended}"
+        self.finished = True
+
+    def _do_FailRun(self, command: c.FailRun) -> None:
+        self.failed = command
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def check_end(self) -> None:
+        """Check that a run in which nothing can happen any more is over, and that it left nothing behind."""
+        assert self.finished, f"DEADLOCK: nothing can happen, and the run is not over\n{self}"
+        # A generator that is never asked again keeps its frame until its worker ends with the run.
+        kept = {
+            order.frame.payload
+            for worker in self.workers.values()
+            if worker.waits and worker.state == "alive"
+            for order in worker.queue
+            if order.frame is not None
+        }
+        assert set(self.payloads) <= kept, f"payloads {set(self.payloads) - kept} were never freed\n{self}"
+        failing = any(self.failures.values())
+        for number, source in self.sources.items():
+            over = source.ended or source.allowed == source.pulled
+            assert over, f"source {number} was left alone: {source}"
+        for spec, tally in zip(self.specs, self.scheduler.tallies(), strict=True):
+            if spec.role is Role.SINK:
+                assert tally.ops[0].items_out == len(self.delivered[spec.id]), f"{spec.name} is counted as {tally}"
+            if spec.role is Role.SOURCE:
+                assert tally.ops[0].items_out == self.sources[spec.id].pulled, f"{spec.name} is counted as {tally}"
+        for worker in self.workers.values():
+            unneeded = worker.state in {"stopped", "lost"} or worker.waits
+            assert unneeded or failing, f"a worker was never stopped: {worker}\n{self}"
+
+    def values(self, sink: StageId) -> list[object]:
+        """Return what the caller got, without positions."""
+        return [value for _, value in self.delivered[sink]]
+
+    def stage(self, name: str) -> StageId:
+        """Return the number of the stage of that name."""
+        (found,) = [spec.id for spec in self.specs if spec.name == name]
+        return found
+
+    def workers_of(self, stage: StageId) -> list[WorkerId]:
+        """Return the living workers of a stage."""
+        return [number for number, worker in self.workers.items() if (worker.stage, worker.state) == (stage, "alive")]
+
+    def _key(self, order: c.RunFrame) -> tuple[StageId, int, int]:
+        return order.stage, order.leg, id(order.frame) if order.frame is not None else -1
+
+    def __str__(self) -> str:
+        lines = [f"simulation with seed {self.seed}, event {self.events}:"]
+        for stage in self.scheduler.stages:
+            spec = stage.spec
+            lines.append(f"  {spec.id} {spec.name!r} {spec.role.value} {'ended' if stage.ended else ''}")
+            if spec.role is Role.SOURCE:
+                lines.append(f"    {str(self.sources[spec.id])[-110:]}")
+            lines += [
+                f"    leg {edge.leg} from {edge.parent}: low {edge.low}, taken {edge.taken}, waiting {edge._numbers}, "
+                f"items {edge.items}, cut {edge.cut}, total {edge.total}"
+                for edge in stage.inputs
+            ]
+            lines += [
+                f"    worker {number}: {worker.state}{', waits' if worker.waits else ''}, has "
+                f"{[order.frame and order.frame.upto for order in worker.queue]}"
+                for number, worker in self.workers.items()
+                if worker.stage == spec.id and worker.state != "stopped"
+            ]
+        return "\n".join(lines)
+
+
+def _maker(segment) -> Callable[[], object]:
+    return lambda: Model(segment)

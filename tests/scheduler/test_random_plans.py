@@ -1,0 +1,102 @@
+"""Random plans x random schedules x random losses: every item once, in order, and every run ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import strategies as st
+
+from olympipe_like._plan.layout import Layout, lay_out
+from tests.scheduler.nodes import outcomes
+from tests.scheduler.plans import Drawn, plans
+from tests.scheduler.simulator import Simulation
+
+SEEDS = 8  # schedules for each plan
+MANY = settings(
+    max_examples=150,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def simulate(drawn: Drawn, seed: int, **faults) -> tuple[Layout, Simulation]:
+    layout = lay_out(drawn.leaves, queue_size=drawn.queue_size)
+    run = Simulation(layout, seed=seed, **faults)
+    try:
+        run.run()
+    except AssertionError:
+        note(f"{faults}\n{run}")
+        raise
+    return layout, run
+
+
+def delivered(layout: Layout, run: Simulation) -> list[tuple[list[object], bool]]:
+    return [(run.values(sink), run.failures[sink] is not None) for sink in layout.sinks]
+
+
+def given_by(drawn: Drawn, layout: Layout, run: Simulation) -> dict:
+    """Return how many items each source of the plan gave."""
+    laid = {stage.source: run.sources[stage.spec.id] for stage in layout.stages if stage.source}
+    nodes = {node for leaf in drawn.leaves for node in _above(leaf)}
+    return {node: (laid[node.op].pulled, False) for node in nodes if not node.inputs}
+
+
+def _above(leaf):
+    yield leaf
+    for each in leaf.inputs:
+        yield from _above(each)
+
+
+@MANY
+@given(drawn=plans(), seed=seeds)
+def test_whatever_happens_first_every_leaf_gets_all_its_items_in_order(drawn, seed):
+    expected = outcomes(drawn.leaves)
+    for each in range(seed, seed + SEEDS):
+        layout, run = simulate(drawn, each)
+
+        assert delivered(layout, run) == expected
+
+
+@MANY
+@given(drawn=plans(), seed=seeds)
+def test_lost_workers_cost_no_item_and_no_order(drawn, seed):
+    expected = outcomes(drawn.leaves)
+    for each in range(seed, seed + SEEDS):
+        layout, run = simulate(drawn, each, losses=4)
+
+        event("failed" if run.failed else "finished")
+        if run.failed is None:
+            assert delivered(layout, run) == expected
+
+
+@MANY
+@given(drawn=plans(breaks=True), seed=seeds)
+def test_what_is_before_a_failed_item_is_delivered_and_nothing_after_it(drawn, seed):
+    expected = outcomes(drawn.leaves)
+    for each in range(seed, seed + SEEDS):
+        layout, run = simulate(drawn, each)
+
+        assert delivered(layout, run) == expected
+
+
+@MANY
+@given(drawn=plans(), seed=seeds)
+def test_a_stopped_run_delivers_all_that_was_pulled(drawn, seed):
+    for each in range(seed, seed + SEEDS):
+        layout, run = simulate(drawn, each, stops=True)
+
+        assert delivered(layout, run) == outcomes(drawn.leaves, given_by(drawn, layout, run))
+
+
+@MANY
+@given(drawn=plans(unordered=True), seed=seeds)
+def test_without_order_every_item_is_still_delivered_once(drawn, seed):
+    expected = [Counter(map(repr, values)) for values, _ in outcomes(drawn.leaves)]
+    for each in range(seed, seed + SEEDS):
+        layout, run = simulate(drawn, each, losses=2)
+
+        if run.failed is None:
+            assert [Counter(map(repr, run.values(sink))) for sink in layout.sinks] == expected
