@@ -45,7 +45,7 @@ class Edge:
         self.in_order_numbers = in_order_numbers  # numbers say the order (no ordered=False stage made them)
         self.sizers = sizers
         self.total: int | None = None  # frames of the stream, once known
-        self.cut: int | None = None  # frames from this number on are not wanted
+        self.cut: int | None = None  # frames from this number on are not wanted; 0: nothing is, wherever it is now
         self.low = 0  # the child's lowest unfinished frame
         self.items = 0  # granted or waiting or in the child's hands
         self.frames = 0
@@ -147,11 +147,12 @@ class Edge:
 
     def close(self, cut: int) -> list[Frame]:
         """Want no frame from ``cut`` on; return those that waited in vain."""
-        self.cut = cut if self.cut is None else min(cut, self.cut)
-        dropped = [self.waiting.pop(number) for number in sorted(self.waiting) if number >= self.cut]
-        self._numbers = [number for number in self._numbers if number < self.cut]
+        assert self.wants(cut)
+        self.cut = cut
+        dropped = [self.waiting.pop(number) for number in sorted(self.waiting) if number >= cut]
+        self._numbers = [number for number in self._numbers if number < cut]
         heapq.heapify(self._numbers)
-        for number in [number for number in self.loads if number >= self.cut]:
+        for number in [number for number in self.loads if number >= cut]:
             self._uncount(number)
         return dropped
 

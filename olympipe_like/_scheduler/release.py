@@ -50,6 +50,12 @@ class Release:
             else:
                 return None
 
+    def drop_after(self, key: int) -> list[Frame]:
+        """Forget the parts of every later key; return them."""
+        late = [each for each in self._waiting if each > key]
+        self._complete.difference_update(late)
+        return [frame for each in late for frame in self._waiting.pop(each)]
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to go out."""

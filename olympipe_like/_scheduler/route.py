@@ -34,7 +34,7 @@ class RouteStage(Stage):
 
     def advance(self) -> None:
         """Pass on whatever is in turn and has room."""
-        if self.drain_unwanted() or self.ended:
+        if self.end_if_unwanted(self._number) or self.ended:
             return
         if self.spec.role is Role.LIMIT and self.left == 0:
             self.close_inputs()

@@ -74,21 +74,26 @@ class Stage(ABC):
         self.ledger.mark(edge.parent)
         self.ledger.mark(self.id)
 
-    def close_inputs(self, cut: int | None = None) -> None:
-        """Want no more input: nothing at all, or (``cut``) nothing from that frame on."""
-        for edge in self.inputs:
-            for frame in edge.close(edge.taken if cut is None else cut):
+    def close(self, edge: Edge, cut: int = 0) -> None:
+        """Want no more from an edge: nothing at all, or nothing from frame ``cut`` on."""
+        if edge.wants(cut):
+            for frame in edge.close(cut):
                 self.ledger.payloads.drop(frame)
             self.ledger.mark(edge.parent)
 
-    def drain_unwanted(self) -> bool:
-        """Close the inputs when no child wants anything more, whatever its number; say whether that is so."""
-        if self.outputs and all(edge.cut is not None and edge.is_finished for edge in self.outputs):
-            if not self.ended:
-                self.ended = True
-                self.close_inputs()
-            return True
-        return False
+    def close_inputs(self, cut: int = 0) -> None:
+        """Want no more input: nothing at all, or nothing from frame ``cut`` on."""
+        for edge in self.inputs:
+            self.close(edge, cut)
+
+    def end_if_unwanted(self, number: int) -> bool:
+        """End, and want no more input, when no child wants any frame from ``number`` on; say whether that is so."""
+        if not self.outputs or any(edge.wants(number) for edge in self.outputs):
+            return False
+        if not self.ended:
+            self.ended = True
+            self.close_inputs()
+        return True
 
 
 def part_of(frame: Frame, skip: int, count: int, *, keep_failure: bool) -> Frame:

@@ -82,7 +82,7 @@ class WorkStage(Stage):
         span = event.frame.count if self._release is not None else task.frame.span if task.frame is not None else 0
         frame = replace(event.frame, span=span)
         self.ledger.payloads.hold(frame)
-        late = self._last is not None and task.key > self._last
+        late = self.ended or (self._last is not None and task.key > self._last)
         if event.more:
             self._paused.add(event.worker)
         else:
@@ -90,9 +90,10 @@ class WorkStage(Stage):
             self._observe(task)
         if self._release is not None:
             task.given += frame.count
-            self._release.add(task.key, None if late else frame, complete=not event.more)
             if late:
                 self.ledger.payloads.drop(frame)
+            else:
+                self._release.add(task.key, frame, complete=not event.more)
         else:
             if late:
                 self.withdraw(task.key)
@@ -122,6 +123,10 @@ class WorkStage(Stage):
             attempts = self._attempts[number] = self._attempts.get(number, 0) + 1
         elif not self._answered:
             self._lost_early += 1
+        if self.ended:
+            for task in tasks:
+                self._forget(task)
+            return
         # A SCAN's memory is lost with its worker; only stages without memory can be asked again.
         if self.spec.role is Role.SCAN or max(attempts, self._lost_early) >= MAX_ATTEMPTS:
             frame = tasks[0].frame if tasks else None
@@ -131,6 +136,9 @@ class WorkStage(Stage):
             return
         # Give the frames back before starting the successor: it must find the oldest work first.
         for task in tasks:
+            if not task.edge.wants(task.number):
+                self._forget(task)
+                continue
             assert task.frame is not None
             task.edge.give_back(task.number, task.frame)
             if self._release is None:
@@ -139,6 +147,11 @@ class WorkStage(Stage):
                 self._given[task.number] = task.given
         self._start_worker(slot)
         self.ledger.mark(self.id)
+
+    def _forget(self, task: Task) -> None:
+        """Be done with a frame whose answer nobody wants any more."""
+        if task.frame is not None:
+            self.finish(task.edge, task.number, task.frame)
 
     def failed(self, event: WorkerFailed) -> None:
         """A worker could not start or close: the whole run fails, once."""
@@ -150,7 +163,9 @@ class WorkStage(Stage):
         """Send on what is in order, hand out what may be handed out, end when all is done."""
         self._account()
         self._send_parts()
-        if not self.drain_unwanted():
+        if self._end_if_unwanted():
+            self._drop_parts_after(-1)
+        else:
             self._blocked = False
             while self._dispatch():
                 pass
@@ -200,9 +215,7 @@ class WorkStage(Stage):
             if frame.failure is not None and len(self.inputs) > 1:
                 # Nothing of this leg comes any more; the others go on until they have passed the failed item.
                 self._told.add(edge.leg)
-                for dropped in edge.close(edge.taken):
-                    self.ledger.payloads.drop(dropped)
-                self.ledger.mark(edge.parent)
+                self.close(edge)
 
     def _answer_silently(self, edge: Edge, number: int, key: int) -> None:
         """Answer a frame without items for the workers: order and ends need its number, nobody its content."""
@@ -297,17 +310,23 @@ class WorkStage(Stage):
             self.ledger.payloads.drop(frame)
         for worker in sorted(self._paused):
             key = self._workers[worker][0].key
-            unwanted = not self.is_wanted(release.number) or (self._last is not None and key > self._last)
+            unwanted = not self.is_wanted(release.number) or (self._last is not None and key >= self._last)
             if unwanted:
                 continue  # the generator is never asked again; its worker ends with the run
             if release.may_go_on(key) and self.may_emit(release.number):
                 self._paused.discard(worker)
                 self.ledger.command(ContinueFrame(worker))
 
+    def _drop_parts_after(self, key: int) -> None:
+        if self._release is not None:
+            for frame in self._release.drop_after(key):
+                self.ledger.payloads.drop(frame)
+
     def _close_after(self, key: int, number: int) -> None:
         """Let nothing go out after this failed frame and take no input that only later ones need."""
         if self._last is None or key < self._last:
             self._last = key
+            self._drop_parts_after(key)
         if self.spec.role is Role.SCAN or not self.inputs[0].in_order_numbers:
             self.close_inputs()
         else:
@@ -317,6 +336,18 @@ class WorkStage(Stage):
         if task.frame is not None:
             for sizer in task.edge.sizers:
                 sizer.observe(self.id, task.seconds, task.frame.span)
+
+    def _end_if_unwanted(self) -> bool:
+        """As `end_if_unwanted`, from the first frame on that has not gone out."""
+        if self._release is not None:
+            return self.end_if_unwanted(self._release.number)
+        if self.spec.role is Role.SCAN:
+            return self.end_if_unwanted(self._taken)
+        # Frames keep their numbers, so what no child wants need not come in either.
+        cuts = [edge.cut for edge in self.outputs if edge.cut is not None]
+        if len(cuts) == len(self.outputs):
+            self.close_inputs(max(cuts))
+        return self.end_if_unwanted(self.inputs[0].low)
 
     def _end_if_done(self) -> None:
         if self.ended or any(self._workers.values()) or (self._release is not None and not self._release.is_empty):

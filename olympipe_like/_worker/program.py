@@ -49,7 +49,6 @@ class Program:
 
     def __init__(self, segment: Segment, slot: int, worker: str) -> None:
         self._slot = slot
-        self._done = False  # a step wants no more, and what the others held has been given
         self._open_legs = max(segment.legs, 1)
         self._close: list[partial[Any]] = []
         self._steps: list[Step] = []
@@ -109,29 +108,13 @@ class Program:
         for step in self._steps:
             step.counts = _NOTHING
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
-        for part, more in self._with_ends(parts, part_items):
+        for part, more in parts:
             skipped = min(skip_items, len(part.items))
             skip_items -= skipped
             out = part.view(skipped, len(part.items) - skipped, ()) if skipped else part
-            yield Answer(out, tuple(step.counts for step in self._steps), more, self._done)
+            yield Answer(out, tuple(step.counts for step in self._steps), more, any(step.done for step in self._steps))
             for step in self._steps:
                 step.counts = _NOTHING
-
-    def _with_ends(self, parts: Iterator[tuple[Chunk, bool]], part_items: int) -> Iterator[tuple[Chunk, bool]]:
-        """Give the parts; once a step wants no more, also what the steps after it hold: their input has ended."""
-        for part, more in parts:
-            done = next((index for index, step in enumerate(self._steps) if step.done), None)
-            if done is None or self._done or part.failure is not None:
-                yield part, more
-                continue
-            self._done = True
-            if self._spreads:
-                yield part, True
-                yield from self._drain(done + 1, part_items)
-            else:
-                rest = [held for held, _ in self._drain(done + 1, part_items)]
-                yield join([part, *rest]), False
-            return
 
     async def run_async(self, chunk: Chunk | None, leg: int) -> Answer:
         """Return the answer to a frame, on an event loop that other frames share."""

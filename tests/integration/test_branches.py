@@ -187,6 +187,17 @@ def test_concat_of_legs_of_one_source_ends(queue_size):
     assert result == [*range(0, 2000, 2), *range(1, 2000, 2)]
 
 
+@with_any_workers
+def test_what_a_merge_gives_last_is_still_where_it_belongs(executor):
+    shared = Pipeline(range(4))
+    first = shared.limit(1)
+    early = first.gather(first).explode(lambda x: [f"{x}a", f"{x}b"])
+
+    result = early.gather(early).gather(shared).wait_for_result(executor=executor)
+
+    assert result == [0, *["0a", "0b"] * 4, 1, 2, 3]
+
+
 def test_batches_of_different_size_meet_in_order():
     shared = Pipeline(range(12))
 
@@ -380,6 +391,20 @@ def test_zip_with_an_endless_leg_ends_with_the_shorter_one():
 
     assert endless.zip(Pipeline("abc"), strict=False).wait_for_result() == [(0, "a"), (1, "b"), (2, "c")]
     assert Pipeline("abc").zip(endless, strict=False).wait_for_result() == [("a", 0), ("b", 1), ("c", 2)]
+
+
+@with_any_workers
+@pytest.mark.parametrize("longer", [0, 1])
+def test_what_follows_a_zip_of_unequal_legs_ends_once(longer, executor):
+    legs = [Pipeline(range(40 if leg == longer else 20)).task(lambda x: x) for leg in range(2)]
+    pairs = legs[0].zip(legs[1], strict=False)
+
+    total, batches, last = Pipeline.wait_for_all_results(
+        [pairs.reduce(0, f.count_one), pairs.batch(15).task(len), pairs.limit(50).reduce(0, f.count_one).task(str)],
+        executor=executor,
+    )
+
+    assert (total, batches, last) == ([20], [15, 5], ["20"])
 
 
 # -- concat --------------------------------------------------------------------------------------------------

@@ -265,6 +265,27 @@ def test_stages_work_at_the_same_time(executor, tmp_path):
     assert pipe.wait_for_result() == [True, True]
 
 
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_may_follow_coroutines(name):
+    build, _, expected = OPERATORS[name]
+
+    async def pass_on(x):
+        await asyncio.sleep(0)
+        return x
+
+    assert build(Pipeline([4, 7]).task(pass_on, workers=2)).wait_for_result() == expected
+
+
+@executors
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_may_follow_batches_and_be_followed_by_them(name, executor):
+    build, _, expected = OPERATORS[name]
+
+    pipe = build(Pipeline([4, 7]).batch(3).unbatch()).batch(100)
+
+    assert pipe.wait_for_result(executor=executor) == ([expected] if expected else [])
+
+
 # -- task ----------------------------------------------------------------------------------------------------
 
 

@@ -52,7 +52,7 @@ def test_with_threads(plan):
 
 
 @pytest.mark.timeout(180)
-@settings(relaxed, max_examples=20)
+@settings(relaxed, max_examples=40)
 @given(plan=plans())
 def test_with_processes(plan):
     expected = evaluate(plan)
@@ -65,7 +65,7 @@ def test_with_processes(plan):
 
 
 @pytest.mark.timeout(180)
-@settings(relaxed, max_examples=20)
+@settings(relaxed, max_examples=40)
 @given(plan=plans())
 def test_with_processes_threads_and_inline_stages_in_one_plan(plan):
     expected = evaluate(plan)

@@ -111,7 +111,6 @@ class Merge:
         held = self.legs[leg]
         assert held.failure is None, f"leg {leg} goes on after its failed item"
         assert not self.ended[leg], f"leg {leg} goes on after its end"
-        assert all(path >= held.upto for path, _ in chunk.items), f"leg {leg} brings items from before {held.upto}"
         held.items += chunk.items
         held.upto = chunk.upto
         if chunk.failure is not None:
@@ -128,6 +127,11 @@ class Merge:
 
 class Interleave(Merge):
     """Gather by source position."""
+
+    def feed(self, chunk, leg):
+        upto = self.legs[leg].upto
+        assert all(path >= upto for path, _ in chunk.items), f"leg {leg} brings items from before {upto}"
+        return super().feed(chunk, leg)
 
     def ready(self):
         bound = min(leg.upto for leg in self.legs)

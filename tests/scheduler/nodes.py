@@ -94,6 +94,12 @@ def outcomes(
 
     ``given`` says for a source how many items it gave, and whether it broke then; without it it gave all.
     """
+    found = evaluate(leaves, given)
+    return [([value for _, value in found[leaf].items], found[leaf].failed_at is not None) for leaf in leaves]
+
+
+def evaluate(leaves: Sequence[Node], given: Mapping[Node, tuple[int, bool]] | None = None) -> dict[Node, Outcome]:
+    """Return what every node above these leaves gives."""
     found: dict[Node, Outcome] = {}
     for node in topological(leaves):
         if isinstance(node.op, ops.Source):
@@ -102,7 +108,7 @@ def outcomes(
             found[node] = Outcome(items, (count,) if breaks else None)
         else:
             found[node] = _outcome(node.op, [found[each] for each in node.inputs])
-    return [([value for _, value in found[leaf].items], found[leaf].failed_at is not None) for leaf in leaves]
+    return found
 
 
 def _outcome(op: ops.Operator, legs: list[Outcome]) -> Outcome:
