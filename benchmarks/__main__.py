@@ -46,9 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"{', '.join(WORKLOADS)}, growth; default: all but growth",
     )
     parser.add_argument("--repeat", type=int, help="rounds; default 5, quick and growth 2")
-    parser.add_argument(
-        "--peers", default=None, help=f"of {','.join(MODULES)}; default all, growth: ours,handwritten"
-    )
+    parser.add_argument("--peers", default=None, help=f"of {','.join(MODULES)}; default all, growth: ours,handwritten")
     parser.add_argument("--quick", action="store_true", help="fewer items and rounds: under two minutes")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one measurement; default 60")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement there")
@@ -58,22 +56,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     asked.repeat = asked.repeat or (2 if asked.quick or growth else 5)
     asked.peers = (asked.peers or ("ours,handwritten" if growth else ",".join(MODULES))).split(",")
     if not growth and (unknown := [name for name in asked.workloads if name not in WORKLOADS]):
-        parser.error(
-            f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}, and growth by itself"
-        )
+        parser.error(f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}, and growth by itself")
     if unknown := [name for name in asked.peers if name not in MODULES]:
         parser.error(f"unknown peer {unknown[0]!r}; there are {', '.join(MODULES)}")
     return asked
 
 
 def microseconds_per_item(outcomes: Sequence[Outcome], items: int) -> str:
-    values = [
-        seconds / items * 1e6 for one in outcomes if (seconds := tables.usable(one, SECONDS)) is not None
-    ]
+    values = [seconds / items * 1e6 for one in outcomes if (seconds := tables.usable(one, SECONDS)) is not None]
     remark = tables.remarks(outcomes)
-    return " ".join(
-        ([tables.number(median(values))] if values else []) + ([f"**{remark}**"] if remark else [])
-    )
+    return " ".join(([tables.number(median(values))] if values else []) + ([f"**{remark}**"] if remark else []))
 
 
 def show_growth(peers: Sequence[str], repeat: int, limit_seconds: float) -> dict[str, Any]:

@@ -207,9 +207,7 @@ def compare(name: str, peers: Sequence[str], *, repeat: int, quick: bool, limit_
     items = {peer: size.items(peer, quick=quick) for peer in peers}
     workload = make(name, {"items": size.quick if quick else size.full})
     tasks = {
-        peer: Task(
-            peer=peer, workload=name, arguments={"items": items[peer]}, environment=workload.environment
-        )
+        peer: Task(peer=peer, workload=name, arguments={"items": items[peer]}, environment=workload.environment)
         for peer in peers
     }
     rounds = take_turns(tasks, repeat, limit_seconds)

@@ -52,9 +52,7 @@ def _then_stamp(function: Callable[[Any], Any], item: Any) -> _StampedOnArrival:
 def arrivals(workload: Workload) -> list[tuple[Any, float]]:
     *before, last = workload.stages
     assert isinstance(last, Map)
-    return collect(
-        replace(workload, stages=(*before, Map(partial(_then_stamp, last.function), last.workers)))
-    )
+    return collect(replace(workload, stages=(*before, Map(partial(_then_stamp, last.function), last.workers))))
 
 
 def first(workload: Workload, count: int) -> list[Any]:

@@ -46,9 +46,7 @@ def remarks(outcomes: Sequence[Outcome]) -> str:
     if left:
         counts[f"leaves {left} processes"] = sum(outcome.left_processes > 0 for outcome in outcomes)
     total = len(outcomes)
-    return "; ".join(
-        text if times == total else f"{text} in {times} of {total}" for text, times in counts.items()
-    )
+    return "; ".join(text if times == total else f"{text} in {times} of {total}" for text, times in counts.items())
 
 
 def cell(series: Series, peer: str, figure: Figure) -> str:
@@ -77,8 +75,7 @@ def comparison(all_series: Sequence[Series], peers: Sequence[str]) -> str:
         for figure in series.figures:
             found = [ratios(series, peer, figure) for peer in others]
             compared = [
-                f"**{number(median(one))}** ({number(min(one))} to {number(max(one))})" if one else "-"
-                for one in found
+                f"**{number(median(one))}** ({number(min(one))} to {number(max(one))})" if one else "-" for one in found
             ]
             cells = [cell(series, peer, figure) for peer in peers]
             rows.append([series.name, f"{figure.name}, {figure.unit}", *cells, *compared])

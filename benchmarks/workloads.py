@@ -403,8 +403,7 @@ def make_images(folder: Path, count: int = IMAGES) -> None:
     from sklearn.datasets import load_sample_image  # type: ignore[import-untyped,unused-ignore]
 
     photos = [
-        np.asarray(Image.fromarray(load_sample_image(name)).resize((1280, 960)))
-        for name in ("china.jpg", "flower.jpg")
+        np.asarray(Image.fromarray(load_sample_image(name)).resize((1280, 960))) for name in ("china.jpg", "flower.jpg")
     ]
     prints = []
     for n in range(count):

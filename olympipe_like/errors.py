@@ -1,14 +1,14 @@
 """Every error a user can meet, one tree; each builds its own message.
 
-    PipelineError
-    ├── PlanError (ValueError)            your plan: refused where it is written
-    │   └── PlanTypeError (TypeError)
-    ├── PipelineExecutionError (RuntimeError)   a run
-    │   ├── StageFailed                   your function; also an instance of what it raised
-    │   │   └── SourceFailed              your source
-    │   ├── SourceExhausted               a one-shot source was asked twice
-    │   ├── WorkerLost                    the machine: a worker died
-    │   └── InternalError                 ours: please report
+PipelineError
+├── PlanError (ValueError)            your plan: refused where it is written
+│   └── PlanTypeError (TypeError)
+├── PipelineExecutionError (RuntimeError)   a run
+│   ├── StageFailed                   your function; also an instance of what it raised
+│   │   └── SourceFailed              your source
+│   ├── SourceExhausted               a one-shot source was asked twice
+│   ├── WorkerLost                    the machine: a worker died
+│   └── InternalError                 ours: please report
 """
 
 from __future__ import annotations
@@ -154,4 +154,3 @@ def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> Stag
 
 def _rebuild(cls: Callable[..., StageFailed], user_type: type[BaseException], args: tuple[str, ...]) -> StageFailed:
     return also_instance_of(cls(*args), user_type)
-

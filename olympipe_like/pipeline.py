@@ -189,9 +189,7 @@ class Pipeline(Runnable[T]):
         stage = NewStage(name, explode_function, "explode")
         checks.function(stage.where, "explode_function", explode_function)
         placed = stage.place_sync(workers, count, ordered, executor, queue_size)
-        return self._then(
-            ops.Explode(name=stage.name, placement=placed, function=explode_function), site=stage.site
-        )
+        return self._then(ops.Explode(name=stage.name, placement=placed, function=explode_function), site=stage.site)
 
     def unbatch(self) -> Pipeline[Any]:
         """Make each item, an iterable, into its items: the inverse of `batch`.

@@ -156,18 +156,14 @@ def make_venv() -> None:
         # --target needs no rights, and works where the system's Python is "externally managed" (PEP 668).
         made = quiet([python, *PIP, "install", "--quiet", "--target", folder, "virtualenv"])
         if made.returncode == 0:
-            made = quiet(
-                [python, "-m", "virtualenv", "--quiet", str(VENV)], {**os.environ, "PYTHONPATH": folder}
-            )
+            made = quiet([python, "-m", "virtualenv", "--quiet", str(VENV)], {**os.environ, "PYTHONPATH": folder})
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         sys.stderr.write(made.stdout.decode(errors="replace"))
         fail(f"could not make .venv; why is above. {DEBIAN}")
 
 
-def quiet(
-    command: list[str], environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def quiet(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a command and return what it said instead of showing it."""
     return subprocess.run(
         command,

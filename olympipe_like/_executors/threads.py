@@ -87,9 +87,7 @@ class _WorkerThread(threading.Thread):
                 if self.abandoned:
                     return
                 seconds = perf_counter() - began
-                self._tell(
-                    ChunkAnswer(self._worker, answer.chunk, answer.counts, seconds, answer.more, answer.done)
-                )
+                self._tell(ChunkAnswer(self._worker, answer.chunk, answer.counts, seconds, answer.more, answer.done))
                 if answer.more and self.inbox.get() is None:
                     return
                 began = perf_counter()

@@ -89,7 +89,9 @@ def source(where: str, datas: object, args: Sequence[object], kwargs: Mapping[st
     if callable(datas) and (not is_items or args or kwargs or isinstance(datas, type)):
         return True
     if args or kwargs:
-        raise PlanTypeError(f"{where}: arguments are for a callable that makes the items, got {_show(datas)} and arguments")
+        raise PlanTypeError(
+            f"{where}: arguments are for a callable that makes the items, got {_show(datas)} and arguments"
+        )
     if not is_items:
         raise PlanTypeError(f"{where}: Pipeline needs an iterable or a callable that makes one, got {_show(datas)}")
     return False
@@ -118,7 +120,9 @@ def legs_of(where: str, split_function: object, n: object) -> int:
     members = typing.get_args(returns)
     if typing.get_origin(returns) is tuple and members and Ellipsis not in members:
         return len(members)
-    raise PlanError(f"{where}: say how many legs: split(fn, n=3), or annotate fn as returning tuple[...] of that length")
+    raise PlanError(
+        f"{where}: say how many legs: split(fn, n=3), or annotate fn as returning tuple[...] of that length"
+    )
 
 
 def _show(value: object) -> str:

@@ -7,10 +7,10 @@ threads and locks is in it. It ends when its caller is gone.
 from __future__ import annotations
 
 import os
-import selectors
 import socket
 import warnings
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -37,15 +37,15 @@ from olympipe_like._model.events import (
     WorkerLost,
 )
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.frame import Frame
-from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
+from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.obituary import worker_lost
 from olympipe_like._runtime.orders import HubStage, Idle, RunOrder
+from olympipe_like._runtime.peers import Peer, Peers
+from olympipe_like._runtime.vault import Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Channel, Connection, Message
-from olympipe_like._transport.store import INLINE_BYTES, Slots
 from olympipe_like._worker.loop import WorkerOrder
 from olympipe_like._worker.startup import ignore_interrupts
 
@@ -82,24 +82,13 @@ def main(descriptor: int) -> None:
 class _Worker:
     """What the hub knows of a worker, in a process or in the caller's."""
 
-    def __init__(self, stage: HubStage, slot: int, peer: _Peer, process: WorkerProcess | None) -> None:
+    def __init__(self, stage: HubStage, slot: int, peer: Peer, process: WorkerProcess | None) -> None:
         self.stage = stage
         self.slot = slot
         self.peer = peer
         self.process = process
         self.in_hand = 0  # frames given and not answered
         self.stopping = False
-
-
-class _Peer:
-    """One connection, with the slots of shared memory granted to it."""
-
-    def __init__(self, channel: Channel, receive: Callable[[Message], None], gone: Callable[[], None]) -> None:
-        self.channel = channel
-        self.receive = receive
-        self.gone = gone
-        self.slots: set[int] = set()
-        self.writing = False  # registered for writing as well
 
 
 class HubRun:
@@ -109,30 +98,24 @@ class HubRun:
         self._order = order
         self._context = context
         self._stages = {stage.spec.id: stage for stage in order.stages}
-        self._selector = selectors.DefaultSelector()
-        self._peers: dict[int, _Peer] = {}
+        self._peers = Peers()
         self._control = control
-        self._memory = descriptors.pop(0) if order.has_memory else None
-        self._slots = Slots()
-        self._payloads: dict[PayloadId, tuple[wire.Parcel, bytearray | None]] = {}
-        self._next_payload = 0
+        self._vault = Vault(descriptors.pop(0) if order.has_memory else None)
         self._workers: dict[WorkerId, _Worker] = {}
-        self._recent_bytes: dict[StageId, float] = {}
-        self._sources: dict[StageId, _Peer] = {}
+        self._sources: dict[StageId, Peer] = {}
         self._source_processes: dict[StageId, WorkerProcess] = {}
+        self._ended_sources: set[StageId] = set()
         self._failure: Failure | None = None
         self._over = False  # no event matters any more
         self._left = False  # the caller is gone or wants no more
         self._results = self._connect(descriptors.pop(0), self._from_caller, self._caller_left)
-        self._host: _Peer | None = None
+        self._host: Peer | None = None
         if order.has_host:
-            self._host = self._connect(descriptors.pop(0), self._from_host, self._caller_left)
+            self._host = self._connect(descriptors.pop(0), self._from_worker, self._caller_left)
         for stage in order.stages:
             if stage.runs == "caller":
                 source = stage.spec.id
-                self._sources[source] = self._connect(
-                    descriptors.pop(0), lambda message, source=source: self._from_source(source, message), _nothing
-                )
+                self._sources[source] = self._connect(descriptors.pop(0), partial(self._from_source, source), _nothing)
         assert not descriptors
         self._driver = Driver(Scheduler([stage.spec for stage in order.stages]), self)
 
@@ -148,84 +131,51 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                self._wait(due - monotonic() if due is not None else None)
+                self._peers.wait(due - monotonic() if due is not None else None)
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
-                        self._send(self._results, wire.Status(self._driver.scheduler.tallies()))
+                        self._results.send(wire.Status(self._driver.scheduler.tallies()))
             self._end()
         finally:
             self._clean_up()
 
-    def _wait(self, timeout: float | None) -> None:
-        for peer in self._peers.values():
-            if peer.channel.wants_to_write != peer.writing:
-                peer.writing = not peer.writing
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.writing else 0)
-                self._selector.modify(peer.channel, events, self._selector.get_key(peer.channel).data)
-        for key, events in self._selector.select(timeout if timeout is None else max(timeout, 0)):
-            key.data(events)
-
-    def _connect(self, descriptor: int, receive: Callable[[Message], None], gone: Callable[[], None]) -> _Peer:
-        return self._add(Channel(socket.socket(fileno=descriptor)), receive, gone)
-
-    def _add(self, channel: Channel, receive: Callable[[Message], None], gone: Callable[[], None]) -> _Peer:
-        peer = _Peer(channel, receive, gone)
-        self._peers[channel.fileno()] = peer
-        self._selector.register(channel, selectors.EVENT_READ, lambda events: self._ready(peer, events))
-        return peer
-
-    def _ready(self, peer: _Peer, events: int) -> None:
-        if events & selectors.EVENT_WRITE:
-            peer.channel.flush()
-        if events & selectors.EVENT_READ:
-            self._read(peer)
-            if peer.channel.is_gone and peer.channel.fileno() in self._peers:
-                self._forget(peer)
-                peer.gone()
-
-    def _read(self, peer: _Peer) -> None:
-        for message in peer.channel.receive():
-            peer.receive(message)
-
-    def _forget(self, peer: _Peer) -> None:
-        if self._peers.pop(peer.channel.fileno(), None) is not None:
-            self._selector.unregister(peer.channel)
-
-    def _send(self, peer: _Peer, message: object, payload: bytearray | None = None) -> None:
-        peer.channel.send(message, (payload,) if payload is not None else ())
+    def _connect(self, descriptor: int, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
+        return self._peers.add(Channel(socket.socket(fileno=descriptor)), receive, gone)
 
     # -- what is heard ------------------------------------------------------------------------------------------------
 
-    def _from_caller(self, received: Message) -> None:
+    def _from_caller(self, peer: Peer, received: Message) -> None:
         message, _ = received
         if isinstance(message, wire.Consumed):
             self._handle(FrameConsumed(at=monotonic(), sink=message.sink))
         elif isinstance(message, wire.StopSources):
             self._handle(StopRequested(at=monotonic()))
         elif isinstance(message, wire.AskStatus):
-            self._send(self._results, wire.Status(self._driver.scheduler.tallies()))
+            peer.send(wire.Status(self._driver.scheduler.tallies()))
 
-    def _from_source(self, source: StageId, received: Message) -> None:
+    def _from_source(self, source: StageId, peer: Peer, received: Message) -> None:
         message, payload = received
-        peer = self._sources[source]
         if isinstance(message, wire.NeedSlot):
-            self._grant_now(peer, message.nbytes)
+            peer.send(self._vault.grant_bytes(peer, message.nbytes))
         elif isinstance(message, wire.Pulled):
-            frame = self._frame(peer, source, message, payload)
+            frame = self._vault.frame(peer, source, message, payload)
             self._handle(SourcePulled(at=monotonic(), source=source, frame=frame))
         elif isinstance(message, wire.Ended):
+            self._ended_sources.add(source)
             self._handle(SourceEnded(at=monotonic(), source=source))
         elif isinstance(message, wire.Broken):
             self._fail(Failure.unpack(message.failure))
 
-    def _from_worker(self, received: Message) -> None:
+    def _from_worker(self, peer: Peer, received: Message) -> None:
         message, payload = received
-        if isinstance(message, wire.Answered):
+        if isinstance(message, wire.NeedSlot):
+            peer.send(self._vault.grant_bytes(peer, message.nbytes))
+        elif isinstance(message, wire.Answered):
             worker = self._workers.get(message.worker)
             if worker is None:
                 return
-            frame = self._frame(worker.peer, worker.stage.spec.id, message, payload)
+            frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
             if not message.more:
                 worker.in_hand -= 1
             event = FrameReturned(
@@ -258,13 +208,10 @@ class HubRun:
         found = self._workers[worker]
         process = found.process
         assert process is not None
-        self._selector.unregister(process.death_handle)
-        if process.channel.fileno() in self._peers:
-            self._read(found.peer)
-            self._forget(found.peer)
+        self._peers.unwatch(process.death_handle)
+        self._peers.finish(found.peer)
         del self._workers[worker]
-        for offset in found.peer.slots:
-            self._slots.give_back(offset)
+        self._vault.take_back(found.peer)
         pid = process.pid
         code = process.reap()
         if not found.stopping:
@@ -272,64 +219,11 @@ class HubRun:
 
     def _source_died(self, source: StageId) -> None:
         process = self._source_processes.pop(source)
-        self._selector.unregister(process.death_handle)
-        peer = self._sources[source]
-        if process.channel.fileno() in self._peers:
-            self._read(peer)
-            self._forget(peer)
+        self._peers.unwatch(process.death_handle)
+        self._peers.finish(self._sources[source])
         pid, code = process.pid, process.reap()
-        if code != 0:
+        if source not in self._ended_sources:
             self._fail(worker_lost(self._stages[source].label, 0, pid, code, 0, 1))
-
-    # -- payloads -----------------------------------------------------------------------------------------------------
-
-    def _frame(
-        self, peer: _Peer, stage: StageId, message: wire.Answered | wire.Pulled, payload: bytearray | None
-    ) -> Frame:
-        for offset in message.returned:
-            peer.slots.discard(offset)
-            self._slots.give_back(offset)
-        parcel = message.parcel
-        identity, nbytes = NO_PAYLOAD, 0
-        if parcel is not None:
-            if parcel.offset is not None:
-                peer.slots.discard(parcel.offset)
-            nbytes = sum(parcel.lengths)
-            identity = PayloadId(self._next_payload)
-            self._next_payload += 1
-            self._payloads[identity] = (parcel, payload)
-        self._recent_bytes[stage] = max(nbytes, self._recent_bytes.get(stage, 0.0) * 0.9)
-        return Frame(
-            count=message.length,
-            span=message.length,
-            upto=message.upto,
-            payload=identity,
-            nbytes=nbytes,
-            failure=message.failure,
-        )
-
-    def _grant(self, peer: _Peer, stage: StageId, in_hand: int) -> wire.SlotGrant:
-        """Return a slot for the next frame where frames of late were too large to travel inline."""
-        recent = self._recent_bytes.get(stage, 0.0)
-        if self._memory is None or recent <= INLINE_BYTES or len(peer.slots) > in_hand:
-            return wire.NO_SLOT
-        return self._grant_of(peer, int(recent * 1.1))
-
-    def _grant_of(self, peer: _Peer, nbytes: int) -> wire.SlotGrant:
-        offset, size = self._slots.take(nbytes)
-        peer.slots.add(offset)
-        return wire.SlotGrant(offset, size)
-
-    def _grant_now(self, peer: _Peer, nbytes: int) -> None:
-        self._send(peer, self._grant_of(peer, nbytes) if self._memory is not None else wire.NO_SLOT)
-
-    def free(self, command: FreePayload) -> None:
-        parcel, _ = self._payloads.pop(command.payload)
-        if parcel.offset is not None:
-            self._slots.give_back(parcel.offset)
-
-    def _parcel(self, frame: Frame) -> tuple[wire.Parcel | None, bytearray | None]:
-        return self._payloads[frame.payload] if frame.payload != NO_PAYLOAD else (None, None)
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -338,34 +232,20 @@ class HubRun:
         if stage.runs == "hosted":
             assert self._host is not None
             self._workers[command.worker] = _Worker(stage, command.slot, self._host, None)
-            self._send(self._host, wire.Start(command.worker, command.stage, command.slot))
+            self._host.send(wire.Start(command.worker, command.stage, command.slot))
             return
         process = self._fork(stage, command.worker, command.slot)
-        peer = self._add(process.channel, lambda received: self._from_process(command.worker, received), _nothing)
+        # A worker that has closed its socket cannot be talked to, alive or not.
+        peer = self._peers.add(process.channel, self._from_worker, process.kill)
         self._workers[command.worker] = _Worker(stage, command.slot, peer, process)
-        self._selector.register(process.death_handle, selectors.EVENT_READ, lambda _: self._died(command.worker))
-
-    def _from_host(self, received: Message) -> None:
-        if isinstance(received[0], wire.NeedSlot):
-            assert self._host is not None
-            self._grant_now(self._host, received[0].nbytes)
-        else:
-            self._from_worker(received)
-
-    def _from_process(self, worker: WorkerId, received: Message) -> None:
-        if isinstance(received[0], wire.NeedSlot):
-            self._grant_now(self._workers[worker].peer, received[0].nbytes)
-        else:
-            self._from_worker(received)
+        self._peers.watch(process.death_handle, partial(self._died, command.worker))
 
     def _start_source(self, stage: HubStage) -> None:
         source = stage.spec.id
         process = self._fork(stage, WorkerId(-1), 0)
         self._source_processes[source] = process
-        self._sources[source] = self._add(
-            process.channel, lambda received: self._from_source(source, received), _nothing
-        )
-        self._selector.register(process.death_handle, selectors.EVENT_READ, lambda _: self._source_died(source))
+        self._sources[source] = self._peers.add(process.channel, partial(self._from_source, source), process.kill)
+        self._peers.watch(process.death_handle, partial(self._source_died, source))
 
     def _fork(self, stage: HubStage, worker: WorkerId, slot: int) -> WorkerProcess:
         assert stage.shipment is not None
@@ -378,23 +258,21 @@ class HubRun:
             classes=self._order.classes,
             surroundings=self._order.surroundings,
             parent=os.getpid(),
-            memory=self._memory,
+            memory=self._vault.memory,
         )
         name = f"olympipe-{stage.label.name}-{slot}"
         return WorkerProcess(self._context, order, name, self._close_inherited)
 
     def _close_inherited(self) -> None:
         """In a new worker: close its copies of the hub's sockets."""
-        self._selector.close()
+        self._peers.close()
         self._control.close()
-        for peer in self._peers.values():
-            peer.channel.close()
 
     def run_frame(self, command: RunFrame) -> None:
         worker = self._workers[command.worker]
         worker.in_hand += 1
         frame = command.frame
-        parcel, payload = self._parcel(frame) if frame is not None else (None, None)
+        parcel, payload = self._vault.open(frame) if frame is not None else (None, None)
         failure = frame.failure if frame is not None else None
         assert failure is None or isinstance(failure, bytes)
         message = wire.Run(
@@ -409,39 +287,42 @@ class HubRun:
             failure=failure,
             part_items=command.part_items,
             skip_items=command.skip_items,
-            slot=self._grant(worker.peer, command.stage, worker.in_hand),
+            slot=self._vault.grant(worker.peer, command.stage, worker.in_hand),
         )
-        self._send(worker.peer, message, payload)
+        worker.peer.send(message, payload)
 
     def go_on(self, command: ContinueFrame) -> None:
         worker = self._workers[command.worker]
-        slot = self._grant(worker.peer, worker.stage.spec.id, worker.in_hand)
-        self._send(worker.peer, wire.GoOn(command.worker, slot))
+        slot = self._vault.grant(worker.peer, worker.stage.spec.id, worker.in_hand)
+        worker.peer.send(wire.GoOn(command.worker, slot))
 
     def stop_worker(self, command: StopWorker) -> None:
         worker = self._workers.get(command.worker)
         if worker is not None and not worker.stopping:
             worker.stopping = True
-            self._send(worker.peer, wire.Stop(command.worker))
+            worker.peer.send(wire.Stop(command.worker))
 
     def allow(self, command: AllowSource) -> None:
         peer = self._sources[command.source]
-        slot = self._grant(peer, command.source, 1)
-        self._send(peer, wire.Allow(command.items, command.size, slot))
+        slot = self._vault.grant(peer, command.source, 1)
+        peer.send(wire.Allow(command.items, command.size, slot))
+
+    def free(self, command: FreePayload) -> None:
+        self._vault.free(command.payload)
 
     def stop_source(self, command: StopSource) -> None:
-        self._send(self._sources[command.source], wire.Stop(WorkerId(-1)))
+        self._sources[command.source].send(wire.Stop(WorkerId(-1)))
 
     def deliver(self, command: Deliver) -> None:
         frame = command.frame
-        parcel, payload = self._parcel(frame)
+        parcel, payload = self._vault.open(frame)
         failure = frame.failure
         assert failure is None or isinstance(failure, bytes)
         message = wire.Delivered(command.sink, parcel, frame.skip, frame.count, frame.prefix, failure)
-        self._send(self._results, message, payload)
+        self._results.send(message, payload)
 
     def end_sink(self, command: EndSink) -> None:
-        self._send(self._results, wire.SinkEnded(command.sink))
+        self._results.send(wire.SinkEnded(command.sink))
 
     def finish(self) -> None:
         self._over = True
@@ -469,10 +350,10 @@ class HubRun:
         for worker in list(self._workers):
             self.stop_worker(StopWorker(worker))
         for source in self._source_processes:
-            self._send(self._sources[source], wire.Stop(WorkerId(-1)))
+            self._sources[source].send(wire.Stop(WorkerId(-1)))
         until = monotonic() + (CLOSE_SECONDS if orderly else LEAVE_SECONDS)
         while self._has_workers and monotonic() < until:
-            self._wait(until - monotonic())
+            self._peers.wait(until - monotonic())
             if self._left and orderly:
                 orderly = False
                 until = min(until, monotonic() + LEAVE_SECONDS)
@@ -480,9 +361,9 @@ class HubRun:
         if not self._left:
             tallies = self._driver.scheduler.tallies()
             failure = self._failure.pack() if self._failure is not None else None
-            self._send(self._results, wire.Finished(tallies, failure))
+            self._results.send(wire.Finished(tallies, failure))
             while self._results.channel.wants_to_write and not self._left:
-                self._wait(None)
+                self._peers.wait(None)
 
     @property
     def _has_workers(self) -> bool:
@@ -505,12 +386,8 @@ class HubRun:
 
     def _clean_up(self) -> None:
         self._kill_all()
-        for peer in list(self._peers.values()):
-            self._forget(peer)
-            peer.channel.close()
-        self._selector.close()
-        if self._memory is not None:
-            os.close(self._memory)
+        self._peers.close()
+        self._vault.close()
 
 
 def _nothing() -> None:

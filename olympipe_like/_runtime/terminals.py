@@ -128,5 +128,3 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     inline = executor == "inline" or (not factories and used <= {"inline"})
     in_hub = not inline and ("process" in used or factories)
     return Run(layout, inline=inline, in_hub=in_hub, progress=options.get("progress"))
-
-

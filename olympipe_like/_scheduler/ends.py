@@ -74,7 +74,6 @@ class SourceStage(Stage):
             self.allowed_items = allowed
             self.ledger.command(AllowSource(self.id, allowed, size))
 
-
     def _needed(self) -> int | None:
         """Return how many items in all the limits downstream can use; more only when some were dropped on the way."""
         if self._demand is not None and self.pulled_items >= self._demand:

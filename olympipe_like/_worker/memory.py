@@ -228,4 +228,3 @@ class Pair(Step):
                 failure = blame(error, self.label, self.worker, path=entry[0], item=entry[1])
         self.counts = OpCounts(taken, count, 0, 0, count * (len(legs) - 1))
         return from_paths(items, paths, upto, failure)
-

@@ -183,4 +183,3 @@ def _split(function: Any, legs: int, item: Any) -> Any:
 
 def _partition(function: Any, item: Any) -> Any:
     return (item, SKIP) if callable_of(function)(item) else (SKIP, item)
-

@@ -162,9 +162,7 @@ def read(tmp_path):
 def test_only_python_blocks_are_scripts(read):
     scripts = read("```sh\nmake\n```\n\n```python\nx = 1\n```\n\n    indented = 'text'\n\n```\nplain\n```\n")
 
-    assert [(str(script), script.source.strip(), script.runs) for script in scripts] == [
-        ("page.md:6", "x = 1", True)
-    ]
+    assert [(str(script), script.source.strip(), script.runs) for script in scripts] == [("page.md:6", "x = 1", True)]
 
 
 def test_a_continued_block_keeps_its_line_numbers(read):

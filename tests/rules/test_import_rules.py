@@ -274,9 +274,7 @@ def test_a_submodule_of_a_banned_module_in_the_core_is_found(plant):
     assert len(core_violations(plant({"_plan/new.py": "import os.path as paths"}))) == 1
 
 
-@pytest.mark.parametrize(
-    "source", ["from . import threads", "from olympipe_like._executors.threads import Threads"]
-)
+@pytest.mark.parametrize("source", ["from . import threads", "from olympipe_like._executors.threads import Threads"])
 def test_an_executor_that_imports_another_is_found(plant, source):
     imports = plant({"_executors/threads.py": "", "_executors/port.py": "", "_executors/inline.py": source})
 

@@ -169,6 +169,12 @@ def show(drawn: Drawn) -> str:
         said = [f"{k}={getattr(v, '__name__', v)}" for k, v in vars(node.op).items() if k not in hidden]
         usual = Placement()
         place = node.op.placement
-        said += [f"{k}={getattr(place, k)}" for k in ("workers", "ordered", "queue_size") if getattr(place, k) != getattr(usual, k)]
-        lines.append(f"  {numbers[node]} {node.op.name} of {[numbers[each] for each in node.inputs]}: {', '.join(said)}")
+        said += [
+            f"{k}={getattr(place, k)}"
+            for k in ("workers", "ordered", "queue_size")
+            if getattr(place, k) != getattr(usual, k)
+        ]
+        lines.append(
+            f"  {numbers[node]} {node.op.name} of {[numbers[each] for each in node.inputs]}: {', '.join(said)}"
+        )
     return "\n".join(lines)

@@ -236,7 +236,9 @@ class Simulation:
             parts.append((Chunk(items[:count], upto), True))
             items = items[count:]
         # A worker need not know that nothing follows a failed item; it must not be asked again.
-        parts.append((Chunk(items, whole.upto, whole.failure), whole.failure is not None and self.random.random() < 0.5))
+        parts.append(
+            (Chunk(items, whole.upto, whole.failure), whole.failure is not None and self.random.random() < 0.5)
+        )
         worker.parts = parts
 
     def consume(self, sink: StageId) -> None:
