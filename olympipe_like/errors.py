@@ -142,7 +142,7 @@ def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> Stag
         "__init__": cls.__init__,
         "__str__": cls.__str__,
         "__module__": cls.__module__,
-        "__reduce__": lambda self: (_rebuild, (cls, user_type, error.args)),
+        "__reduce__": lambda _: (_rebuild, (cls, user_type, error.args)),
     }
     try:
         combined = type(f"{cls.__name__}[{user_type.__name__}]", (cls, user_type), body)

@@ -31,7 +31,7 @@ def flag(where: str, name: str, value: object) -> bool:
     return value
 
 
-def function(where: str, name: str, value: object, *, or_transform: bool = False) -> Any:
+def function(where: str, name: str, value: object, *, or_transform: bool = False) -> object:
     """Return the value if it can be called (or, if so allowed, has a ``transform``)."""
     if callable(value) or (or_transform and callable(getattr(value, "transform", None))):
         return value
@@ -44,7 +44,7 @@ def executor(where: str, value: object) -> ExecutorName:
     if value not in EXECUTORS:
         names = ", ".join(repr(name) for name in EXECUTORS)
         raise PlanError(f"{where}: executor must be one of {names}, got {_show(value)}")
-    return typing.cast("ExecutorName", value)
+    return value
 
 
 def is_async(value: object) -> bool:

@@ -118,7 +118,7 @@ def close_idle_hubs() -> None:
 
 def _forget_in_child() -> None:
     """In a fork of this process: its hubs are the parent's. Only the copies of the sockets are closed."""
-    global _lock
+    global _lock  # noqa: PLW0603 - the parent's may be held by a thread that does not exist here
     _lock = threading.Lock()
     for hub in _idle:
         hub._control.close()

@@ -147,7 +147,7 @@ class HubRun:
                         return WAITING
                     received = results.receive()
             except (EOFError, OSError):
-                if self._over:
+                if self._was_closed():
                     return None
                 raise InternalError("the hub process ended; its last words, if any, are on stderr") from None
             if isinstance(received[0], wire.Status):
@@ -159,6 +159,9 @@ class HubRun:
                     return WAITING
             elif not isinstance(received[0], wire.SinkEnded):
                 return received
+
+    def _was_closed(self) -> bool:
+        return self._over  # by another thread, meanwhile
 
     def _chunk(self, message: wire.Delivered, payload: bytearray | None) -> Chunk:
         cut = (message.skip, message.length, message.prefix)
@@ -189,7 +192,7 @@ class HubRun:
             # Nobody else reads: the answer is behind the results that are on their way, and those are kept.
             try:
                 until = monotonic() + STATUS_SECONDS
-                while self._heard == heard and not self._ended and monotonic() < until:
+                while self._heard == heard and monotonic() < until:
                     received = self._receive(until - monotonic())
                     if received is None:
                         break

@@ -43,8 +43,8 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-# Keeps what a run uses alive until the run is closed: when a forgotten iterator is collected in a cycle, Python finalizes
-# the members in any order, and sockets must not go before the generator whose end says good-bye through them.
+# Keeps what a run uses alive until the run is closed: when a forgotten iterator is collected in a cycle, Python
+# finalizes the members in any order, and sockets must not go before the generator whose end says good-bye through them.
 _open_engines: set[Engine] = set()
 
 
@@ -172,7 +172,7 @@ class Run(Generic[T_co]):
         raise error
 
     def __iter__(self) -> Iterator[T_co]:
-        """Iterate the results. Under ``with`` a loop that was left can be taken up again; else leaving it ends the run."""
+        """Iterate the results. Leaving the loop ends the run; under ``with`` the loop can be taken up again."""
         if not self._entered:
             return self._make_items()
         if self._items is None:

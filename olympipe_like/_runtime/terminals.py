@@ -113,9 +113,7 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     where = f"run ({call_site()})"
     unknown = set(options) - {"executor", "progress", "queue_size"}
     if unknown:
-        raise PlanTypeError(
-            f"{where}: unknown option {sorted(unknown)[0]!r}; there are executor, progress and queue_size"
-        )
+        raise PlanTypeError(f"{where}: unknown option {min(unknown)!r}; there are executor, progress and queue_size")
     executor = options.get("executor")
     if executor is not None:
         checks.executor(where, executor)

@@ -40,13 +40,13 @@ class RouteStage(Stage):
             self.close_inputs()
             self.end(self._number)
             return
-        while not self.ended and (edge := self._ready_leg()) is not None and self.may_emit(self._number):
+        while (edge := self._ready_leg()) is not None and self.may_emit(self._number):
             number = edge.next()
             assert number is not None
             frame = edge.take(number)
             self._pass_on(frame, edge.leg)
             self.finish(edge, number, frame)
-        if not self.ended and all(edge.exhausted for edge in self.inputs):
+        if all(edge.exhausted for edge in self.inputs):
             self.end(self._number)
 
     def _ready_leg(self) -> Edge | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+
 from olympipe_like._model.closed import assert_never
 from olympipe_like._model.commands import Command, FinishRun, StartWorker
 from olympipe_like._model.events import (
@@ -27,8 +28,8 @@ from olympipe_like._model.events import (
     WorkerFailed,
     WorkerLost,
 )
-from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.stats import StageTally
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.edge import Edge
@@ -82,7 +83,7 @@ class Scheduler:
             case Role.SINK:
                 return SinkStage(spec, self._ledger)
             case _:
-                assert_never(spec.role)
+                return assert_never(spec.role)
 
     def _link(self, parent: Stage, child: Stage, leg: int, in_order: bool, sizers: tuple[FrameSizer, ...]) -> None:
         spec = child.spec

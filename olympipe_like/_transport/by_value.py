@@ -72,7 +72,7 @@ class Writer:
             self.holds[id(obj)] = obj
         return None
 
-    def save(self, obj: object, save_persistent_id: bool = True) -> None:  # noqa: FBT001, FBT002 - pickle's signature
+    def save(self, obj: object, save_persistent_id: bool = True) -> None:
         """Save an object and, if that fails, leave a trail to it; only a pickler written in Python calls this."""
         try:
             super().save(obj, save_persistent_id)  # type: ignore[misc]
@@ -139,7 +139,7 @@ class Writer:
         early = {name: fields.pop(name) for name in ("__module__", "__slots__", "__orig_bases__") if name in fields}
         members, details, virtual = {}, {}, []
         if fields.pop("_abc_impl", None) is not None:
-            virtual = [ref() for ref in abc._get_dump(cls)[0]]  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
+            virtual = [ref() for ref in abc._get_dump(cls)[0]]  # type: ignore[attr-defined]
         if issubclass(type(cls), enum.EnumMeta):
             members = {name: (member._value_, *_data_of(member)) for name, member in cls.__members__.items()}
             details = {name: vars(member) for name, member in cls.__members__.items()}

@@ -75,22 +75,19 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
         buffers.append(raw)
         return False
 
-    try:
-        if _has_repeats(items):
-            # Pickle would make one object of them again, and what a stage does to one item would show in another.
-            raise _Repeats
-        data = _dumps((rest, items), keep_outside)
-    except Exception:  # noqa: BLE001 - whatever it was, the item at fault is found below, and raises again
-        data = pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)
-        buffers = []
-    return [data, *buffers]
-
-
-class _Repeats(Exception):
-    """An object that can be changed is in a frame more than once."""
+    if not _has_repeats(items):
+        try:
+            return [_dumps((rest, items), keep_outside), *buffers]
+        except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
+            pass
+    return [pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)]
 
 
 def _has_repeats(items: list[Any]) -> bool:
+    """Whether an object that can be changed is in the frame more than once.
+
+    Pickle would make one object of them again, and what a stage does to one item would show in another.
+    """
     # Looking at every item costs more than pickling small ones does: large frames are judged by three of them.
     sample = items if len(items) <= SAMPLE_ABOVE else (items[0], items[len(items) // 2], items[-1])
     return not _UNCHANGING.issuperset(map(type, sample)) and len(set(map(id, items))) < len(items)
@@ -124,7 +121,7 @@ def _encode_one_by_one(items: list[Any]) -> list[bytes]:
                     blob = pickle.dumps(pack(item), protocol=5)
                 except ShippingError:
                     raise error from None
-        except BaseException as error:  # noqa: BLE001 - user code runs while pickling
+        except BaseException as error:
             raise EncodingError(index) from error
         blobs.append(blob)
     return blobs
@@ -140,7 +137,7 @@ def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
     """
     try:
         rest, items = pickle.loads(data, buffers=buffers)
-    except BaseException as error:  # noqa: BLE001 - user code runs while unpickling
+    except BaseException as error:
         raise _find_culprit(data, buffers) from error
     if isinstance(items, _OneByOne):
         return _decode_one_by_one(items.blobs, rest), rest
@@ -155,7 +152,7 @@ def _decode_one_by_one(blobs: list[bytes], rest: Any) -> list[Any]:
         try:
             item = pickle.loads(blob)
             items.append(unpack(item) if isinstance(item, Shipment) else item)
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:
             raise DecodingError(index, items, rest) from error
     return items
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -25,7 +26,7 @@ class Surroundings:
     def here() -> Surroundings:
         """Return those of this process."""
         try:
-            directory = os.getcwd()
+            directory = str(Path.cwd())
         except OSError:  # it was removed under us
             directory = "/"
         return Surroundings(directory, tuple(sys.path), dict(os.environ))

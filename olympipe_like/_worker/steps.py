@@ -41,7 +41,7 @@ class Step(ABC):
         del leg
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most steps hold nothing
         """Give back what was built for this worker."""
 
     def failed(self, chunk: Chunk, out: list[Any], error: BaseException) -> Chunk:
@@ -147,7 +147,7 @@ class Select(PerItem):
         """Append each item's verdict; a result whose truth is not defined fails like the function itself."""
         function, append = self.function, results.append
         for item in items:
-            append(True if function(item) else False)
+            append(bool(function(item)))
 
     def judge(self, result: Any) -> bool:
         """Return the truth of a result."""
