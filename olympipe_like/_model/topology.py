@@ -46,5 +46,4 @@ class StageSpec:
     take: Take = Take.WATERMARK
     unbounded_legs: tuple[int, ...] = ()  # CONCAT: legs that share a source with an earlier one must not make it wait
     demand: int | None = None  # SOURCE: items its limits need if no item is dropped on the way; None: no limit
-    sources: tuple[StageId, ...] = ()  # LIMIT: sources whose items it counts one by one
     ops: int = 1  # operators whose counts it reports

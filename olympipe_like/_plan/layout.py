@@ -234,7 +234,6 @@ class _Builder:
             take=self._take(first) if merge else Take.WATERMARK,
             unbounded_legs=self._unbounded_legs(first) if group.role is Role.CONCAT else (),
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
-            sources=self._counted_sources(first) if group.role is Role.LIMIT else (),
             ops=len(group.nodes),
         )
         segment = None
@@ -270,18 +269,6 @@ class _Builder:
             for leg, node in enumerate(concat.inputs)
             if any(self._sources[node] & self._sources[earlier] for earlier in concat.inputs[:leg])
         )
-
-    def _counted_sources(self, limit: Node) -> tuple[StageId, ...]:
-        found: list[StageId] = []
-        stack = [limit.inputs[0]]
-        while stack:
-            node = stack.pop()
-            if isinstance(node.op, ops.Source):
-                if self._demand.get(node) is not None:
-                    found.append(self._ids[node])
-            elif node.op.counts_down:
-                stack.extend(node.inputs)
-        return tuple(found)
 
 
 def _label(nodes: Sequence[Node]) -> dict[Node, Label]:

@@ -6,8 +6,11 @@ threads and locks is in it. It ends when its caller is gone.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -72,11 +75,26 @@ def main(descriptor: int) -> None:
         except (EOFError, OSError):
             return
         assert isinstance(order, RunOrder)
+        _preload(order)
         HubRun(order, descriptors, context, control_socket).serve()
         try:
             control.send(Idle())
         except OSError:
             return
+
+
+def _preload(order: RunOrder) -> None:
+    """Import what every worker would import for itself; what fails here fails there too, and is reported there."""
+    missing = [name for name in order.preload if name not in sys.modules]
+    if missing:
+        order.surroundings.take_over()
+        for name in missing:
+            try:
+                importlib.import_module(name)
+            except Exception:  # noqa: BLE001, S112 - the library's own affair; the worker that needs it says so
+                continue
+        gc.collect()
+    gc.freeze()  # workers then do not copy these pages just by counting references to them
 
 
 class _Worker:

@@ -30,6 +30,7 @@ class RunOrder:
     classes: Mapping[str, bytes]
     surroundings: Surroundings
     status_interval: float | None  # seconds between reports to the caller
+    preload: tuple[str, ...]  # modules that the hub imports once instead of each worker
     has_memory: bool
     has_host: bool
 

@@ -9,7 +9,6 @@ from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.topology import StageSpec
 from olympipe_like._scheduler.edge import Edge
 from olympipe_like._scheduler.ledger import Ledger
-from olympipe_like._scheduler.route import RouteStage
 from olympipe_like._scheduler.sizing import FrameSizer
 from olympipe_like._scheduler.stage import Stage
 
@@ -25,9 +24,8 @@ class SourceStage(Stage):
         self.held = False  # a concat has not come to this source yet
         self._sizer = sizer
         self._max_frame = max_frame
-        self.limits: list[RouteStage] = []  # limits that count this source's items one by one
         self.pulled_items = 0
-        self._demand = spec.demand
+        self._demand = spec.demand  # items that the limits downstream can use, as far as is known
         self.frames = 0
         self.allowed_items = 0
         self._stopped = False
@@ -61,12 +59,11 @@ class SourceStage(Stage):
         if self.ledger.stopping or not self.is_wanted(self.frames):
             self.stop()
             return
-        demand = self._needed()
         size = min(self._sizer.size, self._max_frame)
         wanting = [edge for edge in self.outputs if edge.wants(self.frames)]
         allowed = self.pulled_items + min(edge.room(size) for edge in wanting)
-        if demand is not None:
-            allowed = min(allowed, demand)
+        if self._demand is not None:
+            allowed = min(allowed, self._demand)
         # Raise in steps of an eighth of the window while the source still has some to go on: a message an item
         # would cost more than the item.
         step = max(1, min(edge.capacity for edge in wanting) // 8) if self.allowed_items > self.pulled_items else 1
@@ -74,13 +71,13 @@ class SourceStage(Stage):
             self.allowed_items = allowed
             self.ledger.command(AllowSource(self.id, allowed, size))
 
-    def _needed(self) -> int | None:
-        """Return how many items in all the limits downstream can use; more only when some were dropped on the way."""
-        if self._demand is not None and self.pulled_items >= self._demand:
-            missing = [limit.left for limit in self.limits if limit.left and limit.nothing_is_coming]
-            if missing:
-                self._demand = self.pulled_items + max(missing)
-        return self._demand
+    def ask_for(self, items: int) -> bool:
+        """Give ``items`` more if all that was thought to be enough has been given; say whether that is so."""
+        if self._demand is None or self.pulled_items < self._demand:
+            return False
+        self._demand = self.pulled_items + items
+        self.ledger.mark(self.id)
+        return True
 
 
 class SinkStage(Stage):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from olympipe_like._model.frame import Frame, OpCounts
@@ -19,18 +18,11 @@ class RouteStage(Stage):
         super().__init__(spec, ledger)
         self._number = 0  # of the next frame out
         self.left = spec.amount  # LIMIT: items still to pass; SKIP: items still to drop
-        self.pulled: Callable[[], int] = lambda: 0  # LIMIT: items its sources have given
-        self._seen = 0  # items of its sources that the frames so far stood for
 
     @property
     def current_leg(self) -> Edge | None:
         """CONCAT: the leg whose turn it is."""
         return next((edge for edge in self.inputs if not edge.exhausted), None)
-
-    @property
-    def nothing_is_coming(self) -> bool:
-        """LIMIT: whether all that its sources gave has arrived."""
-        return self._seen == self.pulled()
 
     def advance(self) -> None:
         """Pass on whatever is in turn and has room."""
@@ -59,9 +51,6 @@ class RouteStage(Stage):
 
     def _pass_on(self, frame: Frame, leg: int) -> None:
         out = frame
-        self._seen += frame.span
-        for source in self.spec.sources:
-            self.ledger.mark(source)
         if self.spec.role is Role.CONCAT:
             out = replace(frame, prefix=(leg, *frame.prefix), upto=(leg, *frame.upto))
         elif self.spec.role is Role.LIMIT:

@@ -14,7 +14,6 @@ Knows frames, windows, workers, attempts. Does not know time (it comes in events
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from olympipe_like._model.closed import assert_never
 from olympipe_like._model.commands import Command, FinishRun, StartWorker
@@ -64,15 +63,16 @@ class Scheduler:
             self.stages.append(stage)
         self._sinks = [stage for stage in self.stages if isinstance(stage, SinkStage)]
         self._sources = [stage for stage in self.stages if isinstance(stage, SourceStage)]
-        for stage in self.stages:
-            if isinstance(stage, RouteStage):
-                counted = [self._source(source) for source in stage.spec.sources]
-                stage.pulled = partial(_total_pulled, counted)
-                for source in counted:
-                    source.limits.append(stage)
+        self._limits = [
+            stage
+            for stage in self.stages
+            if isinstance(stage, RouteStage)
+            and stage.spec.role is Role.LIMIT
+            and any(source.spec.demand is not None for source in self._sources)
+        ]
         self._concats = [stage for stage in self.stages if stage.spec.role is Role.CONCAT]
 
-    def _make(self, spec: StageSpec, sizer: FrameSizer, max_frame: int) -> Stage:
+    def _make(self, spec: StageSpec, sizer: FrameSizer, max_frame: int) -> Stage:  # noqa: RET503 - the match is closed
         match spec.role:
             case Role.SOURCE:
                 return SourceStage(spec, self._ledger, sizer, max_frame)
@@ -83,7 +83,7 @@ class Scheduler:
             case Role.SINK:
                 return SinkStage(spec, self._ledger)
             case _:
-                return assert_never(spec.role)
+                assert_never(spec.role)
 
     def _link(self, parent: Stage, child: Stage, leg: int, in_order: bool, sizers: tuple[FrameSizer, ...]) -> None:
         spec = child.spec
@@ -155,10 +155,9 @@ class Scheduler:
 
     def _settle(self) -> list[Command]:
         self._hold_sources()
-        while (marked := self._ledger.next_marked()) is not None:
-            self.stages[marked].advance()
-            if self._concats:
-                self._hold_sources()
+        self._advance_marked()
+        while self._feed_limits():
+            self._advance_marked()
         for command in self._ledger.commands:
             if isinstance(command, StartWorker):
                 owner = self.stages[command.stage]
@@ -170,6 +169,34 @@ class Scheduler:
         commands = self._ledger.commands[:]
         self._ledger.commands.clear()
         return commands
+
+    def _advance_marked(self) -> None:
+        while (marked := self._ledger.next_marked()) is not None:
+            self.stages[marked].advance()
+            if self._concats:
+                self._hold_sources()
+
+    def _feed_limits(self) -> bool:
+        """Ask for more items where a limit goes short because some were dropped on the way; say whether any were."""
+        asked = False
+        for limit in self._limits:
+            if limit.left and not limit.ended:
+                source = self._starving(limit)
+                asked = (source is not None and source.ask_for(limit.left)) or asked
+        return asked
+
+    def _starving(self, limit: RouteStage) -> SourceStage | None:
+        """Return the source a limit waits for, None while anything is on its way."""
+        edge: Edge | None = limit.inputs[0]
+        while edge is not None and not edge.frames:
+            parent = self.stages[edge.parent]
+            if isinstance(parent, SourceStage):
+                return parent
+            if isinstance(parent, RouteStage) and parent.spec.role is Role.CONCAT:
+                edge = parent.current_leg
+            else:
+                edge = parent.inputs[0] if len(parent.inputs) == 1 else None
+        return None
 
     def _hold_sources(self) -> None:
         """Leave a source alone while only later legs of a concat could use it: it may never be needed."""
@@ -202,7 +229,3 @@ class Scheduler:
             )
             for stage in self.stages
         )
-
-
-def _total_pulled(sources: list[SourceStage]) -> int:
-    return sum(source.pulled_items for source in sources)

@@ -210,7 +210,7 @@ class WorkStage(Stage):
         frame = edge.take(number)
         if self.spec.role is Role.SCAN:
             self._taken += 1
-            self._progress[edge.leg] = frame.upto
+            self._progress[edge.leg] = max(frame.upto, self._progress.get(edge.leg, ()))
             self._leg_items[edge.leg] = self._leg_items.get(edge.leg, 0) + frame.count
             if frame.failure is not None and len(self.inputs) > 1:
                 # Nothing of this leg comes any more; the others go on until they have passed the failed item.

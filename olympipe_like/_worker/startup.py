@@ -74,3 +74,6 @@ def prepare(parent: int, surroundings: Surroundings) -> None:
     if sys.stderr is not None:
         faulthandler.enable()
     surroundings.take_over()
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()  # the hub's state was inherited: every worker would draw the same numbers

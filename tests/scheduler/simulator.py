@@ -42,6 +42,14 @@ class Source:
     ended: bool = False
 
 
+@dataclass(frozen=True)
+class Held:
+    """A frame (or the end of a leg) in a worker's hands."""
+
+    order: c.RunFrame
+    key: tuple[StageId, int, int]  # stage, leg, and the frame's number in its stream; -1: the end of the leg
+
+
 @dataclass
 class Worker:
     """One worker, from its start to the news of its end."""
@@ -49,7 +57,7 @@ class Worker:
     stage: StageId
     slot: int
     model: object
-    queue: deque[c.RunFrame] = field(default_factory=deque)
+    queue: deque[Held] = field(default_factory=deque)
     parts: deque[tuple[Chunk, bool]] | None = None  # what is left of the answer to the oldest frame
     done: bool = False  # the stage wants no more, as the model said with the answer at hand
     waits: bool = False  # for ContinueFrame
@@ -89,9 +97,8 @@ class Simulation:
         self.workers: dict[WorkerId, Worker] = {}
         self.payloads: dict[PayloadId, list[Item]] = {}
         self.next_payload = 0
-        self.given: Counter[tuple[StageId, int, int]] = Counter()  # (stage, leg, frame's id) -> workers it has cost
+        self.costs: Counter[tuple[StageId, int, int]] = Counter()  # frame -> workers it has cost
         self.answered: set[tuple[StageId, int, int]] = set()
-        self.frames: list[Frame | None] = []  # keeps those given out alive, so that their ids stay theirs
         self.early: Counter[StageId] = Counter()  # workers lost before the stage's first answer, nothing in hand
         self.has_answered: set[StageId] = set()
         self.undelivered: dict[StageId, deque[Frame]] = {}
@@ -193,9 +200,9 @@ class Simulation:
     def answer(self, number: WorkerId) -> None:
         """Let a worker answer its oldest frame, or give the next part of its answer."""
         worker = self.workers[number]
-        order = worker.queue[0]
+        held = worker.queue[0]
         if worker.parts is None:
-            self._begin(worker, order)
+            self._begin(worker, held.order)
         assert worker.parts is not None
         part, more = worker.parts.popleft()
         done = worker.done
@@ -204,7 +211,7 @@ class Simulation:
         else:
             worker.queue.popleft()
             worker.parts = None
-            self.answered.add(self._key(order))
+            self.answered.add(held.key)
         self.has_answered.add(worker.stage)
         ops = self.specs[worker.stage].ops
         spent = self.seconds[worker.stage] * self.random.random() * (1 + len(part.items))
@@ -259,9 +266,9 @@ class Simulation:
         wanted = not self.finished and not self.scheduler.stages[worker.stage].ended
         attempts = 0
         if worker.queue:
-            key = self._key(worker.queue[0])
-            self.given[key] += 1
-            attempts = self.given[key]
+            key = worker.queue[0].key
+            self.costs[key] += 1
+            attempts = self.costs[key]
         elif worker.stage not in self.has_answered:
             self.early[worker.stage] += 1
             attempts = self.early[worker.stage]
@@ -362,13 +369,13 @@ class Simulation:
         assert 1 <= command.part_items <= self.max_frame, f"{command}: parts of that size"
         if command.frame is not None:
             self._chunk(command.frame)
-        key = self._key(command)
+        task = self.scheduler.stages[command.stage]._workers[command.worker][len(worker.queue)]
+        key = (command.stage, command.leg, task.number)
         for other in self.workers.values():
             if other.state in {"alive", "dead"} and other.stage == command.stage:
-                assert all(self._key(held) != key for held in other.queue), f"{command}: another worker has it"
+                assert all(held.key != key for held in other.queue), f"{command}: another worker has it"
         assert key not in self.answered, f"{command}: it was answered before"
-        worker.queue.append(command)
-        self.frames.append(command.frame)
+        worker.queue.append(Held(command, key))
         assert len(worker.queue) <= MOST_AHEAD, f"{command}: {len(worker.queue)} frames in one worker's hands"
         if self.specs[command.stage].role is Role.SCAN:
             holders = [w for w in self.workers.values() if w.stage == command.stage and w.state == "alive"]
@@ -392,8 +399,10 @@ class Simulation:
         assert command.items > source.allowed, f"{command}: {source.allowed} were allowed before"
         assert 1 <= command.size <= self.max_frame, f"{command}: frames of that size"
         demand = self.specs[command.source].demand
-        dropping = [s for s in self.specs if command.source in s.sources]
-        assert demand is None or dropping or command.items <= demand, f"{command}: only {demand} are needed"
+        if demand is not None:
+            # More only where items were dropped on the way, and never more than a limit still lets through.
+            most = max(demand, source.pulled + max(s.amount for s in self.specs if s.role is Role.LIMIT))
+            assert command.items <= most, f"{command}: {demand} are needed"
         source.allowed, source.size = command.items, command.size
 
     def _do_StopSource(self, command: c.StopSource) -> None:
@@ -419,11 +428,11 @@ class Simulation:
         assert payload in self.payloads, f"{command}: it was freed before, or never was"
         needed = [frame for frames in self.undelivered.values() for frame in frames]
         needed += [
-            order.frame
+            held.order.frame
             for worker in self.workers.values()
             if worker.state == "alive"
-            for order in worker.queue
-            if order.frame is not None
+            for held in worker.queue
+            if held.order.frame is not None
         ]
         holders = [frame for frame in needed if frame.payload == payload]
         assert not holders, f"{command}: still needed for {holders}"
@@ -444,11 +453,11 @@ class Simulation:
         assert self.finished, f"DEADLOCK: nothing can happen, and the run is not over\n{self}"
         # A generator that is never asked again keeps its frame until its worker ends with the run.
         kept = {
-            order.frame.payload
+            held.order.frame.payload
             for worker in self.workers.values()
             if worker.waits and worker.state == "alive"
-            for order in worker.queue
-            if order.frame is not None
+            for held in worker.queue
+            if held.order.frame is not None
         }
         assert set(self.payloads) <= kept, f"payloads {set(self.payloads) - kept} were never freed\n{self}"
         failing = any(self.failures.values())
@@ -477,9 +486,6 @@ class Simulation:
         """Return the living workers of a stage."""
         return [number for number, worker in self.workers.items() if (worker.stage, worker.state) == (stage, "alive")]
 
-    def _key(self, order: c.RunFrame) -> tuple[StageId, int, int]:
-        return order.stage, order.leg, id(order.frame) if order.frame is not None else -1
-
     def __str__(self) -> str:
         lines = [f"simulation with seed {self.seed}, event {self.events}:"]
         for stage in self.scheduler.stages:
@@ -494,7 +500,7 @@ class Simulation:
             ]
             lines += [
                 f"    worker {number}: {worker.state}{', waits' if worker.waits else ''}, has "
-                f"{[order.frame and order.frame.upto for order in worker.queue]}"
+                f"{[held.key for held in worker.queue]}"
                 for number, worker in self.workers.items()
                 if worker.stage == spec.id and worker.state != "stopped"
             ]

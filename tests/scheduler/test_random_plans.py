@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
+from olympipe_like._plan.graph import topological
 from olympipe_like._plan.layout import Layout, lay_out
 from tests.scheduler.nodes import outcomes
 from tests.scheduler.plans import Drawn, plans
@@ -39,15 +40,8 @@ def delivered(layout: Layout, run: Simulation) -> list[tuple[list[object], bool]
 
 def given_by(drawn: Drawn, layout: Layout, run: Simulation) -> dict:
     """Return how many items each source of the plan gave."""
-    laid = {stage.source: run.sources[stage.spec.id] for stage in layout.stages if stage.source}
-    nodes = {node for leaf in drawn.leaves for node in _above(leaf)}
-    return {node: (laid[node.op].pulled, False) for node in nodes if not node.inputs}
-
-
-def _above(leaf):
-    yield leaf
-    for each in leaf.inputs:
-        yield from _above(each)
+    pulled = {stage.source.name: run.sources[stage.spec.id].pulled for stage in layout.stages if stage.source}
+    return {node: (pulled[node.op.name], False) for node in topological(drawn.leaves) if not node.inputs}
 
 
 @MANY
