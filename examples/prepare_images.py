@@ -248,7 +248,7 @@ def paste(sheet: Image.Image, tile: Path, corner: tuple[int, int], side: int) ->
 def main(arguments: Sequence[str] | None = None) -> None:
     """Cut, prepare, report, draw."""
     parser = argparse.ArgumentParser(description="Prepare two photographs, cut into tiles, for training.")
-    parser.add_argument("--tiles", type=int, default=400, help="how many tiles to cut (default: 400)")
+    parser.add_argument("--tiles", type=int, default=900, help="how many tiles to cut (default: 900)")
     parser.add_argument("--out", type=Path, help="an empty or new folder (default: a temporary one)")
     parser.add_argument("--workers", type=int, default=2, help="workers of each heavy stage (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="for cutting and augmenting (default: 0)")

@@ -45,7 +45,7 @@ class StopWorker:
 
 @dataclass(frozen=True, slots=True)
 class AllowSource:
-    """Let a source pull until it has given ``items`` in all, in frames of at most ``size``."""
+    """Let a source pull until it has given ``items`` in all, in frames of at most ``size``; the last one counts."""
 
     source: StageId
     items: int

@@ -48,3 +48,4 @@ class RunStats:
     elapsed: float  # seconds since the run started
     finished: bool
     stages: tuple[StageStats, ...]
+    cores: int | None = None  # processors the run may use; None: not known

@@ -20,6 +20,9 @@ _MOSTLY = 0.5  # a run whose stages idle for half of their time is limited from 
 _LEVEL = 0.1  # stages whose busy shares differ by less limit the run together
 # Beyond four times as many workers, the stage compared with is so idle that the figure says nothing.
 _LARGEST_FACTOR = 4.0
+_ALL_CORES = (
+    0.7  # of the processors' time: with this much work in all stages together there is no processor to wait for
+)
 
 ENDS = frozenset({"source", "sink"})  # not stages of the plan's making: what gives items, who takes results
 
@@ -34,6 +37,7 @@ class Limit(Enum):
     SOURCE = "source"  # what gives the items
     CONSUMER = "consumer"  # who takes the results
     TRANSPORT = "transport"  # moving items costs more than working on them
+    MACHINE = "machine"  # all processors are busy; the stages share them
     NONE = "none"  # nothing stands out, or there is nothing to judge yet
 
 
@@ -178,6 +182,10 @@ def _balance(peak: int, run: RunStats, timed: dict[int, Shares]) -> tuple[int | 
 def _look_outside(peak: int, inner: list[int], run: RunStats, timed: dict[int, Shares]) -> Verdict:
     """Return the verdict where no part is busy enough to be the limit itself."""
     nobody = Verdict(Limit.NONE, share=timed[peak].busy, index=peak)
+    total = sum(run.stages[index].busy for index in inner)
+    if inner and run.cores is not None and total >= _ALL_CORES * run.cores * run.elapsed:
+        heaviest = max(inner, key=lambda index: run.stages[index].busy)
+        return Verdict(Limit.MACHINE, share=run.stages[heaviest].busy / total, index=heaviest)
     if not inner:
         return nobody
     starved = min(timed[index].starved for index in inner)

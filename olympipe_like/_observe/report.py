@@ -179,6 +179,8 @@ def _sentence(run: RunStats, verdict: Verdict) -> str:
                 f"{percent(verdict.share)} % of the time or more; "
                 "put more work into one step, or .batch() the items so that fewer travel."
             )
+        case Limit.MACHINE:
+            return _of_machine(run, verdict)
         case Limit.NONE:
             return _of_nobody(run, verdict)
 
@@ -245,6 +247,16 @@ def _of_consumer(run: RunStats, verdict: Verdict) -> str:
     return (
         f"Taking the results is the limit: {', '.join(figures)}; more workers do not help, "
         "but moving work from the loop over the results into a .task() may."
+    )
+
+
+def _of_machine(run: RunStats, verdict: Verdict) -> str:
+    assert verdict.index is not None
+    stage = run.stages[verdict.index]
+    return (
+        f"{_quoted(stage)} is the bottleneck, because all {run.cores} processors are busy and it takes "
+        f"{percent(verdict.share)} % of the work; make its function faster, or use more processors: "
+        "more workers do not help."
     )
 
 

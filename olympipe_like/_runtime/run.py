@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from types import TracebackType
@@ -53,6 +54,10 @@ def _close_open_runs() -> None:
     for engine in list(_open_engines):
         engine.close()
     _open_engines.clear()
+
+
+def _usable_cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class Run(Generic[T_co]):
@@ -243,4 +248,4 @@ class Run(Generic[T_co]):
                         expected=stage.expected if index == 0 else None,
                     )
                 )
-        return RunStats(elapsed=elapsed, finished=self._closed, stages=tuple(stages))
+        return RunStats(elapsed=elapsed, finished=self._closed, stages=tuple(stages), cores=_usable_cores())

@@ -59,6 +59,7 @@ class Edge:
         self.loads: dict[int, tuple[int, int]] = {}  # number -> (items, bytes) counted for it
         self._finished: set[int] = set()  # finished ahead of ``low``
         self._frame_bytes = 0.0  # recent size of a frame, for grants made before the size is known
+        self._is_measured = False  # whether any frame has come: until then the size of frames is unknown
 
     # -- the producer's side ----------------------------------------------------------------------------------------
 
@@ -80,6 +81,8 @@ class Edge:
             return max(WINDOW_ITEMS, WINDOW_FRAMES * size)
         if self.queue_size is not None:
             free = self.queue_size - self.items
+        elif not self._is_measured:
+            free = 1 - self.items  # were it 1 GiB, a window full of them would be too many
         elif self.nbytes + self._frame_bytes > WINDOW_BYTES:
             free = 0
         else:
@@ -103,6 +106,7 @@ class Edge:
         self._uncount(number)
         self._count(number, max(frame.count, 1), frame.nbytes)
         self._frame_bytes = max(frame.nbytes, self._frame_bytes * 0.9)
+        self._is_measured = True
         self.waiting[number] = frame
         heapq.heappush(self._numbers, number)
 

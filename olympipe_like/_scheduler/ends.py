@@ -16,7 +16,8 @@ from olympipe_like._scheduler.stage import Stage
 class SourceStage(Stage):
     """Lets a source run ahead of the consumer as far as the windows allow, and no item further.
 
-    The allowance is a running total, so a repeated or late one can do no harm.
+    The allowance is a running total, so a repeated or late one can do no harm. It falls only when items turn out
+    to be larger, or slower, than they were.
     """
 
     def __init__(self, spec: StageSpec, ledger: Ledger, sizer: FrameSizer, max_frame: int) -> None:
@@ -67,7 +68,8 @@ class SourceStage(Stage):
         # Raise in steps of an eighth of the window while the source still has some to go on: a message an item
         # would cost more than the item.
         step = max(1, min(edge.capacity for edge in wanting) // 8) if self.allowed_items > self.pulled_items else 1
-        if allowed - self.allowed_items >= step:
+        falls = self.allowed_items - self.pulled_items > 2 * (allowed - self.pulled_items)
+        if falls or allowed - self.allowed_items >= step:
             self.allowed_items = allowed
             self.ledger.command(AllowSource(self.id, allowed, size))
 

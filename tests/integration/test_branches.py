@@ -425,6 +425,16 @@ def test_concat_does_not_touch_a_later_source_before_its_turn():
     assert seen == ["first"] * 300 + ["second"] * 3
 
 
+@with_any_workers
+def test_concat_of_merged_legs_can_be_limited(executor):
+    one = Pipeline([7])
+    twice = one.gather(one)
+
+    result = twice.concat(twice, Pipeline(range(8))).limit(5).wait_for_result(executor=executor)
+
+    assert result == [7, 7, 7, 7, 0]
+
+
 def test_concat_of_an_endless_leg_gives_the_first_items():
     endless = Pipeline(itertools.count(10))
 

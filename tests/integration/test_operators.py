@@ -274,6 +274,7 @@ def test_every_operator_may_follow_coroutines(name):
         return x
 
     assert build(Pipeline([4, 7]).task(pass_on, workers=2)).wait_for_result() == expected
+    assert build(Pipeline([[4], [7]]).task(pass_on, workers=2).unbatch()).wait_for_result() == expected
 
 
 @executors

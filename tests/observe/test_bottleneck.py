@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from olympipe_like._observe.bottleneck import Limit, Verdict, find_bottleneck, shares
+from olympipe_like._observe.report import Report
 from tests.observe.runs import (
     BALANCED,
     JUST_BEGUN,
@@ -191,3 +194,15 @@ def test_whatever_the_figures_a_verdict_points_into_the_run(stages, elapsed):
         assert verdict.share == max(share.busy for each in stages if (share := shares(each, elapsed)))
     if verdict.workers is not None:
         assert verdict.workers > stages[verdict.index].workers
+
+
+def test_where_all_processors_are_busy_the_stage_with_most_work_is_named():
+    stages = [stage("a", busy=0.3, starved=0.4), stage("b", workers=2, busy=0.36, starved=0.2), stage("c", busy=0.5)]
+
+    shared = replace(run(*stages), cores=2)
+    plenty = replace(run(*stages), cores=8)
+
+    assert find_bottleneck(shared) == Verdict(Limit.MACHINE, share=pytest.approx(0.72 / 1.52), index=1)
+    assert find_bottleneck(plenty).limit is Limit.NONE
+    assert Report(shared).bottleneck == "b"
+    assert "all 2 processors are busy" in Report(shared).verdict()

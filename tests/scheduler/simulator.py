@@ -67,8 +67,9 @@ class Worker:
 class Simulation:
     """Plays everything around one scheduler.
 
-    ``weights`` says how likely each kind of thing is next ('pull', 'answer', 'consume', ...); every source, worker
-    and sink also gets a pace of its own, so that some are starved until nothing else can happen.
+    The seed also gives every kind of thing a weight and every source, worker and sink a pace of its own, so that in
+    some runs the consumer, in others a worker is starved until nothing else can happen. How long items take and how
+    large they are is drawn too, unless ``item_seconds`` and ``item_bytes`` say it.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class Simulation:
         seed: int = 0,
         losses: int = 0,
         stops: bool = False,
+        item_seconds: float | None = None,
+        item_bytes: int | None = None,
     ) -> None:
         if isinstance(stages, Layout):
             sources = {s.spec.id: Source(s.source.datas) for s in stages.stages if s.source} | (sources or {})
@@ -114,6 +117,10 @@ class Simulation:
         scale = self.random.choice
         self.seconds = {s.id: scale([1e-7, 1e-5, 1e-3, 3e-2]) for s in self.specs}
         self.nbytes = {s.id: scale([0, 0, 100, 3 << 20]) for s in self.specs}
+        self.exact = item_seconds is not None or item_bytes is not None
+        if self.exact:
+            self.seconds = {s.id: item_seconds or 0.0 for s in self.specs}
+            self.nbytes = {s.id: item_bytes or 0 for s in self.specs}
         self.weights = {kind: scale([0.02, 1, 1, 1, 20]) for kind in ("pull", "answer", "consume")}
         self.paces: dict[object, float] = {}
         self.scheduler = Scheduler(self.specs)
@@ -122,12 +129,19 @@ class Simulation:
     # -- the story ----------------------------------------------------------------------------------------------------
 
     def run(self) -> Simulation:
-        """Let things happen until nothing can happen any more."""
-        while not self.failed and (possible := self.possible()):
-            self.happen(possible)
+        """Let things happen until nothing can happen any more, and check that the run is over then."""
+        self.run_without()
         if not self.failed:
             self.check_end()
         return self
+
+    def run_without(self, *excluded: object) -> None:
+        """Let things happen until nothing can, but for things of these kinds ('consume') or to these (kind, who)."""
+        while not self.failed:
+            possible = [each for each in self.possible() if each[0] not in excluded and each not in excluded]
+            if not possible:
+                return
+            self.happen(possible)
 
     def possible(self) -> list[tuple[str, object]]:
         """Return what may happen next, (kind, who), things that need not happen left out."""
@@ -153,6 +167,9 @@ class Simulation:
         weights = [self.weights.get(kind, 1) * self._pace(who) for kind, who in possible]
         kind, who = self.random.choices(possible, weights)[0]
         getattr(self, kind)(who)
+
+    def _vary(self) -> float:
+        return 1.0 if self.exact else self.random.random()
 
     def _pace(self, who: object) -> float:
         if who not in self.paces:
@@ -214,7 +231,8 @@ class Simulation:
             self.answered.add(held.key)
         self.has_answered.add(worker.stage)
         ops = self.specs[worker.stage].ops
-        spent = self.seconds[worker.stage] * self.random.random() * (1 + len(part.items))
+        worked = max(held.order.frame.count if held.order.frame else 0, len(part.items))
+        spent = self.seconds[worker.stage] * worked * self._vary()
         self._event(
             e.FrameReturned(
                 at=self.now,
@@ -311,7 +329,7 @@ class Simulation:
             payload = PayloadId(self.next_payload)
             self.next_payload += 1
             self.payloads[payload] = chunk.items
-            nbytes = int(self.nbytes[stage] * count * self.random.random())
+            nbytes = int(self.nbytes[stage] * count * self._vary())
         return Frame(count, count, chunk.upto, payload, nbytes, failure=chunk.failure)
 
     def _chunk(self, frame: Frame) -> Chunk:
@@ -396,7 +414,8 @@ class Simulation:
         source = self.sources[command.source]
         assert not source.ended, f"{command}: it has ended"
         assert not source.told_to_stop, f"{command}: it was told to stop"
-        assert command.items > source.allowed, f"{command}: {source.allowed} were allowed before"
+        assert command.items != source.allowed, f"{command}: nothing new"
+        assert command.items >= source.pulled, f"{command}: it has given {source.pulled}"
         assert 1 <= command.size <= self.max_frame, f"{command}: frames of that size"
         demand = self.specs[command.source].demand
         if demand is not None:

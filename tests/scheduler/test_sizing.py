@@ -1,0 +1,129 @@
+"""Frames hold about a millisecond of work; one slow item makes them small at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from olympipe_like._model.identity import StageId
+from olympipe_like._plan.layout import lay_out
+from olympipe_like._scheduler.sizing import DECAY, MAX_ITEMS, TARGET_BYTES, TARGET_SECONDS, FrameSizer
+from tests.scheduler import nodes as n
+from tests.scheduler.simulator import Simulation
+
+FIRST, SECOND = StageId(1), StageId(2)
+
+
+@pytest.fixture
+def sizer():
+    sizer = FrameSizer()
+    sizer.expect(FIRST)
+    sizer.expect(SECOND)
+    return sizer
+
+
+def test_frames_start_with_one_item_and_wait_for_every_stages_first_answer(sizer):
+    assert sizer.size == 1
+
+    sizer.observe(FIRST, seconds=1e-5, items=1)
+    assert sizer.size == 1
+
+    sizer.observe(SECOND, seconds=1e-5, items=1)
+    assert sizer.size == round(TARGET_SECONDS / 1e-5)
+
+
+def test_the_slowest_stage_sets_the_size(sizer):
+    sizer.observe(FIRST, seconds=1e-6, items=1)
+    sizer.observe(SECOND, seconds=2e-4, items=2)
+
+    assert sizer.size == 10
+    assert sizer.frame_seconds(SECOND) == pytest.approx(TARGET_SECONDS)
+    assert sizer.frame_seconds(FIRST) == pytest.approx(TARGET_SECONDS / 100)
+
+
+def test_a_slow_item_is_believed_at_once_and_forgotten_slowly(sizer):
+    sizer.observe(FIRST, seconds=0.0, items=1)
+    sizer.observe(SECOND, seconds=1e-5, items=100)
+
+    sizer.observe(SECOND, seconds=1.0, items=1)
+    assert sizer.size == 1
+
+    sizes = []
+    for _ in range(100):
+        sizer.observe(SECOND, seconds=1e-7, items=1)
+        sizes.append(sizer.size)
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 1
+    assert sizes[-1] == int(TARGET_SECONDS / DECAY**100)
+
+
+def test_items_that_cost_nothing_come_in_frames_of_the_largest_size(sizer):
+    sizer.observe(FIRST, seconds=0.0, items=1)
+    sizer.observe(SECOND, seconds=0.0, items=1)
+
+    assert sizer.size == MAX_ITEMS
+
+
+def test_large_items_come_in_small_frames_however_quick_they_are(sizer):
+    sizer.observe(FIRST, seconds=0.0, items=1)
+    sizer.observe(SECOND, seconds=0.0, items=1)
+    sizer.observe_bytes(TARGET_BYTES // 2, items=4)
+
+    assert sizer.size == 8
+
+
+def test_an_item_larger_than_a_frame_should_be_still_gets_one(sizer):
+    sizer.observe(FIRST, seconds=0.0, items=1)
+    sizer.observe(SECOND, seconds=0.0, items=1)
+    sizer.observe_bytes(100 * TARGET_BYTES, items=1)
+
+    assert sizer.size == 1
+
+
+# -- in a run -----------------------------------------------------------------------------------------------------------
+
+
+def play(leaf, **options):
+    return Simulation(lay_out([leaf]), **options)
+
+
+@pytest.mark.parametrize(("item_seconds", "size"), [(1e-8, MAX_ITEMS), (1e-5, 100), (0.03, 1)])
+def test_a_source_is_told_how_large_its_frames_should_be(item_seconds, size):
+    run = play(n.task(n.source(range(600)), workers=2), item_seconds=item_seconds)
+
+    run.run()
+
+    assert run.sources[0].size == pytest.approx(size, abs=1)
+
+
+def test_parts_of_an_explode_are_sized_by_what_comes_after_it():
+    run = play(n.task(n.explode(n.source(range(50)), lambda v: [v] * 30), name="after"), item_seconds=1e-4)
+    sizes = []
+    given = run._do_RunFrame
+    run._do_RunFrame = lambda command: (sizes.append((command.stage, command.part_items)), given(command))
+
+    run.run()
+
+    assert (run.stage("explode"), 10) in sizes
+
+
+@pytest.mark.parametrize(("item_seconds", "ahead"), [(1e-5, 2), (0.03, 1)])
+def test_a_second_frame_is_sent_ahead_only_while_frames_are_short(item_seconds, ahead):
+    run = play(n.task(n.source(range(10**6)), workers=2, queue_size=8), item_seconds=item_seconds)
+    run.pull(0, 1)
+    run.answer(run.workers_of(run.stage("task"))[0])
+
+    run.run_without("answer")
+
+    assert {len(run.workers[each].queue) for each in run.workers_of(run.stage("task"))} == {ahead}
+
+
+def test_slow_items_are_dealt_out_to_whoever_is_free():
+    run = play(n.task(n.source(range(12)), workers=3), item_seconds=0.03)
+    slow = run.workers_of(run.stage("task"))[0]
+    run.pull(0, 1)
+
+    run.run_without(("answer", slow))
+
+    assert len(run.workers[slow].queue) == 1
+    assert all(not worker.queue for number, worker in run.workers.items() if number != slow)
+    assert run.run().values(2) == list(range(12))
