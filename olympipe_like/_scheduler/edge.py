@@ -91,6 +91,10 @@ class Edge:
                 free = min(free, int((WINDOW_BYTES - self.nbytes) / self._frame_bytes) * size)
         return max(free, 1 if self.frames == 0 else 0)
 
+    def window(self, size: int) -> int:
+        """Return how many items may be here in frames of ``size``."""
+        return self.queue_size if self.queue_size is not None else max(WINDOW_ITEMS, WINDOW_FRAMES * size)
+
     @property
     def capacity(self) -> int:
         """Items that may wait here, as shown to people."""

@@ -65,9 +65,13 @@ class SourceStage(Stage):
         allowed = self.pulled_items + min(edge.room(size) for edge in wanting)
         if self._demand is not None:
             allowed = min(allowed, self._demand)
-        # Raise in steps of an eighth of the window while the source still has some to go on: a message an item
-        # would cost more than the item.
-        step = max(1, min(edge.capacity for edge in wanting) // 8) if self.allowed_items > self.pulled_items else 1
+        # Raise by whole frames: room that comes back item by item would be used up by frames of one item, and each
+        # of them would in its turn make room for no larger one.
+        step = max(1, min(size, min(edge.window(size) for edge in wanting) // 2))
+        if self._demand is not None:
+            step = max(1, min(step, self._demand - self.allowed_items))
+        if not any(edge.frames for edge in wanting):
+            step = 1  # nothing is on its way that would make more room
         falls = self.allowed_items - self.pulled_items > 2 * (allowed - self.pulled_items)
         if falls or allowed - self.allowed_items >= step:
             self.allowed_items = allowed

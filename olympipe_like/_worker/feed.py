@@ -91,6 +91,7 @@ class Feeder:
         self._iterator: Iterator[Any] | None = None
         self._given = 0
         self._wanted = 1  # items to pull at a time
+        self._pulling = 0.0  # seconds the source took for the last pull; sending it is not its affair
         self._turn = threading.Condition()
         self._pull = 0  # number of the pull at hand, even while none is going on
         self._items: list[Any] = []
@@ -134,11 +135,10 @@ class Feeder:
         if allowance is None:
             return False
         allowed, size = allowance
-        began = perf_counter()
         count = min(allowed - self._given, size if never_blocks else min(self._wanted, size))
         before = self._given
         ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)
-        quick = perf_counter() - began < PULL_SECONDS / 2
+        quick = self._pulling < PULL_SECONDS / 2
         self._wanted = 2 * max(self._given - before, 1) if quick else 1
         return not ended
 
@@ -146,9 +146,11 @@ class Feeder:
         """Pull and send up to ``count`` items; say whether the source has ended."""
         assert self._iterator is not None
         items: list[Any] = []
+        began = perf_counter()
         try:
             items.extend(islice(self._iterator, count))
         finally:  # what came before an exception is sent before it
+            self._pulling = perf_counter() - began
             self._send(items)
         return len(items) < count
 
@@ -166,10 +168,12 @@ class Feeder:
             if self._parked:
                 self._turn.notify()
         before = self._given
+        began = perf_counter()
         try:
             # zip asks for a ticket first: without one no item is taken from the source.
             items.extend(map(_second, zip(tickets, self._iterator, strict=False)))
         finally:
+            self._pulling = perf_counter() - began
             with self._turn:
                 flushed = len(tickets) < count
                 self._pull += 1

@@ -108,11 +108,12 @@ def test_parts_of_an_explode_are_sized_by_what_comes_after_it():
 
 @pytest.mark.parametrize(("item_seconds", "ahead"), [(1e-5, 2), (0.03, 1)])
 def test_a_second_frame_is_sent_ahead_only_while_frames_are_short(item_seconds, ahead):
-    run = play(n.task(n.source(range(10**6)), workers=2, queue_size=8), item_seconds=item_seconds)
+    run = play(n.task(n.source(range(100)), workers=2), item_seconds=item_seconds)
     run.pull(0, 1)
     run.answer(run.workers_of(run.stage("task"))[0])
 
-    run.run_without("answer")
+    for _ in range(6):
+        run.pull(0, 1)
 
     assert {len(run.workers[each].queue) for each in run.workers_of(run.stage("task"))} == {ahead}
 
