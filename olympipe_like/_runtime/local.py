@@ -61,6 +61,24 @@ class Waiting(Enum):
 WAITING = Waiting.WAITING
 
 
+def weight(item: object, depth: int = 2) -> int:
+    """Return about how many bytes an item holds, as far as can be seen at once: arrays, bytes, containers of them.
+
+    Here nothing is pickled that would tell; windows still should not hold gigabytes of images.
+    """
+    # Of the type's own making only: what an instance answers to any name is no measure, and may raise.
+    nbytes = item.nbytes if hasattr(type(item), "nbytes") else None  # type: ignore[attr-defined]
+    if isinstance(nbytes, int):
+        return nbytes
+    if isinstance(item, bytes | bytearray | str):
+        return len(item)
+    if depth and isinstance(item, tuple | list):
+        return sum(weight(each, depth - 1) for each in item[:64])
+    if depth and isinstance(item, dict):
+        return sum(weight(each, depth - 1) for each in list(item.values())[:64])
+    return 0
+
+
 def executor_here(placement: Placement, *, inline: bool) -> ExecutorName:
     """Return what runs a stage in this process; a single inline stage among others gets a thread."""
     if inline:
@@ -240,7 +258,8 @@ class LocalRun:
             payload = PayloadId(self._next_payload)
             self._next_payload += 1
             self._payloads[payload] = chunk
-        return Frame(count=count, span=count, upto=chunk.upto, payload=payload, failure=chunk.failure)
+        nbytes = count * weight(chunk.items[0]) if count else 0
+        return Frame(count=count, span=count, upto=chunk.upto, payload=payload, nbytes=nbytes, failure=chunk.failure)
 
     def _chunk_of(self, frame: Frame) -> Chunk:
         if frame.payload == NO_PAYLOAD:

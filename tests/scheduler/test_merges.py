@@ -29,7 +29,6 @@ DIAMONDS = {
     "one long leg": lambda s: (n.task(n.task(n.task(s, workers=2), workers=3)), s),
     "both legs of a partition": lambda s: n.partition(s, is_even, workers=2),
     "a diamond in a diamond": lambda s: (n.gather(n.keep(s, is_even), s), n.task(s)),
-    "an explode of a diamond": lambda s: (n.explode(n.gather(n.keep(s, is_even), n.task(s)), twice), n.task(s)),
     "a skip beside everything": lambda s: (n.skip(s, 4), s),
     "a concat beside everything": lambda s: (n.concat(s, n.task(s)), s),
 }
@@ -46,6 +45,17 @@ def test_a_diamond_does_not_wait_for_itself(diamond, merge, queue_size):
         run = Simulation(layout, seed=seed).run()
 
         assert [(run.values(layout.sinks[0]), False)] == n.outcomes([leaf])
+
+
+def test_a_zip_of_legs_whose_positions_step_back_does_not_wait_for_itself():
+    numbers = n.source(range(14))
+    stepping = n.explode(n.gather(numbers, n.task(numbers)), twice, workers=2)
+    leaf = n.pair(stepping, n.task(stepping), n.keep(stepping, is_even))
+
+    for seed in SEEDS:
+        run = play(leaf, queue_size=1, seed=seed).run()
+
+        assert [(run.values(run.stage("results")), False)] == n.outcomes([leaf])
 
 
 def test_a_gather_takes_from_the_leg_that_has_come_least_far():
