@@ -50,7 +50,7 @@ from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Channel, Connection, Message
 from olympipe_like._worker.loop import WorkerOrder
-from olympipe_like._worker.startup import ignore_interrupts
+from olympipe_like._worker.startup import ignore_interrupts, keep_large_blocks
 
 CLOSE_SECONDS = 10.0  # how long the workers of a finished run may take to close what they built
 LEAVE_SECONDS = 0.2  # how long those of a run that was left may take to end the item at hand
@@ -59,6 +59,7 @@ LEAVE_SECONDS = 0.2  # how long those of a run that was left may take to end the
 def main(descriptor: int) -> None:
     """Serve the caller at the other end of the descriptor until it is gone."""
     ignore_interrupts()
+    keep_large_blocks()
     # Libraries that were forked with threads alive warn; here there is one thread, and OpenBLAS ends its own first.
     warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
     import multiprocess

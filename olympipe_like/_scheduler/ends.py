@@ -55,10 +55,12 @@ class SourceStage(Stage):
 
     def advance(self) -> None:
         """Raise the allowance if there is room."""
-        if self._stopped or self.held:
+        if self._stopped:
             return
         if self.ledger.stopping or not self.is_wanted(self.frames):
             self.stop()
+            return
+        if self.held:
             return
         size = min(self._sizer.size, self._max_frame)
         wanting = [edge for edge in self.outputs if edge.wants(self.frames)]

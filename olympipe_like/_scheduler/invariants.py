@@ -25,19 +25,18 @@ def check(scheduler: Scheduler) -> None:
 
 def _check_books(edge: Edge, child: Stage) -> None:
     """What an edge counts is what is there."""
-    where = _name(edge)
-    loads = edge.loads
-    assert edge.items == sum(items for items, _ in loads.values()), f"{where}: counts {edge.items} items of {loads}"
-    assert edge.nbytes == sum(nbytes for _, nbytes in loads.values()), f"{where}: counts {edge.nbytes} bytes of {loads}"
-    assert edge.frames == len(loads), f"{where}: counts {edge.frames} frames, has {loads}"
-    assert all(number >= edge.low for number in loads), f"{where}: counts frames before {edge.low}: {sorted(loads)}"
-    waiting = sorted(edge.waiting)
-    assert all(number in loads for number in waiting), f"{where}: frames wait uncounted: {waiting}, {sorted(loads)}"
-    if edge.cut is not None:
-        assert all(number < edge.cut for number in waiting), f"{where}: frames wait after the end {edge.cut}: {waiting}"
-    if edge.total is not None:
-        assert all(number < edge.total for number in loads), f"{where}: frames after the last, {edge.total}: {loads}"
-    assert not (child.ended and waiting), f"{where}: frames wait for a stage that has ended: {waiting}"
+    loads, waiting = edge.loads, edge.waiting
+    assert edge.frames == len(loads), f"{_name(edge)}: counts {edge.frames} frames, has {loads}"
+    assert edge.items == sum([items for items, _ in loads.values()]), f"{_name(edge)}: {edge.items} items, has {loads}"
+    assert edge.nbytes == sum([size for _, size in loads.values()]), f"{_name(edge)}: {edge.nbytes} bytes, has {loads}"
+    if not loads and not waiting:
+        return
+    assert waiting.keys() <= loads.keys(), f"{_name(edge)}: waiting but not counted: {waiting.keys() - loads.keys()}"
+    assert min(loads) >= edge.low, f"{_name(edge)}: counts frame {min(loads)}, all below {edge.low} are done with"
+    last = max(loads)
+    assert edge.total is None or last < edge.total, f"{_name(edge)}: frame {last} of {edge.total}"
+    assert not waiting or edge.wants(max(waiting)), f"{_name(edge)}: waiting but not wanted: {max(waiting)}"
+    assert not waiting or not child.ended, f"{_name(edge)}: frames wait for a stage that has ended: {sorted(waiting)}"
 
 
 def _check_window(edge: Edge, parent: Stage) -> None:
@@ -46,9 +45,9 @@ def _check_window(edge: Edge, parent: Stage) -> None:
     Each of the parent's workers may have two frames in hand, and an answer may be larger than it was thought to be;
     the frame the child waits for is always admitted.
     """
-    if edge.unbounded:
+    if edge.unbounded or not edge.loads:
         return
-    largest = max((items for items, _ in edge.loads.values()), default=1)
+    largest = max([items for items, _ in edge.loads.values()])
     slack = (2 + 2 * parent.spec.workers) * largest
     if parent.spec.role is not Role.SOURCE:
         most = edge.capacity if edge.queue_size is not None else max(WINDOW_ITEMS, WINDOW_FRAMES * largest)
@@ -77,13 +76,15 @@ def _check_allowance(source: SourceStage) -> None:
 def _check_hands(stage: WorkStage) -> None:
     """A frame is in one worker's hands, or waits, or is done with."""
     held = [(task.edge.leg, task.number) for task in stage.tasks if task.frame is not None]
+    if not held:
+        return
     assert len(held) == len(set(held)), f"stage {stage.id}: a frame is in two workers' hands: {held}"
     for edge in stage.inputs:
         numbers = {number for leg, number in held if leg == edge.leg}
         twice = numbers & edge.waiting.keys()
         assert not twice, f"{_name(edge)}: frames {sorted(twice)} wait and are in a worker's hands"
-        done = [number for number in numbers if number < edge.low]
-        assert not done, f"{_name(edge)}: frames {done} are done with and in a worker's hands"
+        done = numbers and min(numbers) < edge.low
+        assert not done, f"{_name(edge)}: frame {min(numbers)} is done with and in a worker's hands"
 
 
 def _name(edge: Edge) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from olympipe_like._model.closed import assert_never
-from olympipe_like._model.commands import Command, FinishRun, StartWorker
+from olympipe_like._model.commands import Command, FailRun, FinishRun, StartWorker
 from olympipe_like._model.events import (
     Event,
     FrameConsumed,
@@ -48,6 +48,7 @@ class Scheduler:
         self.stages: list[Stage] = []
         self._owner: dict[WorkerId, WorkStage] = {}
         self._finished = False
+        self._failed = False
         max_frame = min([MAX_ITEMS, *(max(spec.queue_size, 1) for spec in specs if spec.queue_size is not None)])
         in_order: dict[StageId, bool] = {}
         sizers: dict[StageId, tuple[FrameSizer, ...]] = {}
@@ -116,7 +117,9 @@ class Scheduler:
         return self._settle()
 
     def handle(self, event: Event) -> list[Command]:
-        """Take note of what happened; return what to do, in this order."""
+        """Take note of what happened; return what to do, in this order. After a `FailRun` nothing is."""
+        if self._failed:
+            return []
         self._ledger.at = event.at
         match event:
             case FrameReturned() | WorkerLost() | WorkerFailed():
@@ -163,6 +166,8 @@ class Scheduler:
                 owner = self.stages[command.stage]
                 assert isinstance(owner, WorkStage)
                 self._owner[command.worker] = owner
+            elif isinstance(command, FailRun):
+                self._failed = True
         if not self._finished and all(sink.ended for sink in self._sinks):
             self._finished = True
             self._ledger.command(FinishRun())
@@ -212,8 +217,13 @@ class Scheduler:
                 self._ledger.mark(stage.id)
 
     def _is_current(self, edge: Edge) -> bool:
+        """Whether what comes this way may be needed now."""
         child = self.stages[edge.child]
-        return not (child.spec.role is Role.CONCAT and isinstance(child, RouteStage)) or child.current_leg is edge
+        if not (isinstance(child, RouteStage) and child.spec.role is Role.CONCAT):
+            return True
+        # A later leg that shares a source with an earlier one takes what that source gives as it comes; a merge in
+        # it would hold that source back if its other sources were left alone.
+        return child.current_leg is edge or edge.unbounded
 
     def tallies(self) -> tuple[StageTally, ...]:
         """Return every stage's counts as they stand."""

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _HEADER = struct.Struct("!IQ")  # length of the pickled message, length of the payload behind it
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # below glibc's threshold for mapping fresh memory at every read (twice the latency)
+_COPY_BYTES = 1 << 14  # payloads up to this size are cheaper copied behind the message than sent as vectors
 _MAX_VECTORS = 512  # buffers handed to one sendmsg; Linux takes 1024
 
 Buffer = bytes | bytearray | memoryview
@@ -18,9 +19,13 @@ Message = tuple[Any, bytearray | None]
 
 
 def _frame_message(message: object, payload: Sequence[Buffer]) -> list[Buffer]:
+    """Return a message as buffers to send; as one where that is small enough to copy."""
     data = pickle.dumps(message, protocol=5)
+    if not payload:
+        return [_HEADER.pack(len(data), 0) + data]
     size = sum(memoryview(part).nbytes for part in payload)
-    return [_HEADER.pack(len(data), size) + data, *payload]
+    head = _HEADER.pack(len(data), size) + data
+    return [head + b"".join(payload)] if size <= _COPY_BYTES else [head, *payload]
 
 
 class _Parser:
@@ -34,7 +39,7 @@ class _Parser:
 
     def next(self) -> Message | None:
         buffer = self._buffer
-        if len(buffer) < _HEADER.size:
+        if len(buffer) <= _HEADER.size:  # no message is empty
             return None
         length, size = _HEADER.unpack_from(buffer)
         start = _HEADER.size
@@ -67,7 +72,11 @@ class Connection:
         OSError
             If the other side is gone.
         """
-        parts = [memoryview(part).cast("B") for part in _frame_message(message, payload)]
+        buffers = _frame_message(message, payload)
+        if len(buffers) == 1:
+            self._socket.sendall(buffers[0])
+            return
+        parts = [memoryview(part).cast("B") for part in buffers]
         while parts:
             sent = self._socket.sendmsg(parts[:_MAX_VECTORS])
             while parts and sent >= parts[0].nbytes:
@@ -141,9 +150,21 @@ class Channel:
 
     def send(self, message: object, payload: Sequence[Buffer] = ()) -> None:
         """Send as much as fits now, keep the rest."""
-        if not self.is_gone:
-            self._outgoing.extend(memoryview(part).cast("B") for part in _frame_message(message, payload))
-            self.flush()
+        if self.is_gone:
+            return
+        buffers = _frame_message(message, payload)
+        if len(buffers) == 1 and not self._outgoing:
+            try:
+                sent = self._socket.send(buffers[0])
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # as in `flush`
+            if sent == len(buffers[0]):
+                return
+            buffers[0] = memoryview(buffers[0])[sent:]
+        self._outgoing.extend(memoryview(part).cast("B") for part in buffers)
+        self.flush()
 
     def flush(self) -> None:
         """Send what is kept, as far as it fits."""

@@ -274,7 +274,17 @@ def test_every_operator_may_follow_coroutines(name):
         return x
 
     assert build(Pipeline([4, 7]).task(pass_on, workers=2)).wait_for_result() == expected
-    assert build(Pipeline([[4], [7]]).task(pass_on, workers=2).unbatch()).wait_for_result() == expected
+
+
+def test_results_of_coroutines_can_be_taken_apart():
+    async def fetch(x):
+        await asyncio.sleep(0)
+        return [x] * x
+
+    pipe = Pipeline(range(4)).task(fetch, workers=2)
+
+    assert pipe.unbatch().wait_for_result() == [1, 2, 2, 3, 3, 3]
+    assert pipe.unbatch().batch(4).wait_for_result() == [[1, 2, 2, 3], [3, 3]]
 
 
 @executors

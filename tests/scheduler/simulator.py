@@ -481,8 +481,7 @@ class Simulation:
         assert set(self.payloads) <= kept, f"payloads {set(self.payloads) - kept} were never freed\n{self}"
         failing = any(self.failures.values())
         for number, source in self.sources.items():
-            over = source.ended or source.allowed == source.pulled
-            assert over, f"source {number} was left alone: {source}"
+            assert source.ended, f"source {number} was never stopped: {source}"
         for spec, tally in zip(self.specs, self.scheduler.tallies(), strict=True):
             if spec.role is Role.SINK:
                 assert tally.ops[0].items_out == len(self.delivered[spec.id]), f"{spec.name} is counted as {tally}"

@@ -15,7 +15,7 @@ from tests.scheduler.simulator import Simulation
 
 SEEDS = 8  # schedules for each plan
 MANY = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -165,6 +165,13 @@ def test_a_concat_of_one_stream_with_itself_holds_the_later_leg():
         assert results(run) == list(range(50)) * 3
 
 
+def test_a_later_leg_of_a_concat_may_merge_an_earlier_one_with_another_source():
+    first, second = n.source(range(9), "first"), n.source(range(4), "second")
+    leaf = n.concat(first, n.gather(first, second))
+    for seed in SEEDS:
+        assert [(results(play(leaf, queue_size=1, seed=seed).run()), False)] == n.outcomes([leaf])
+
+
 # -- gather(ordered=False) ----------------------------------------------------------------------------------------------
 
 
