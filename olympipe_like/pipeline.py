@@ -55,7 +55,7 @@ class Pipeline(Runnable[T]):
         site = call_site()
         factory = checks.source(f"source ({site})", datas, args, kwargs)
         given: Any = datas
-        title = name or checks.name_of(datas, "items")
+        title = checks.name_of(datas, "items") if name is None else checks.text(f"source ({site})", "name", name)
         if not factory and (hasattr(given, "__next__") or hasattr(given, "__anext__")):
             given = OneShot(given, title)
         op = ops.Source(name=title, datas=given, factory=factory, args=args, kwargs=kwargs)
@@ -122,19 +122,17 @@ class Pipeline(Runnable[T]):
         """
         stage = NewStage(name, class_constructor, "class")
         checks.function(stage.where, "class_constructor", class_constructor)
-        if not isinstance(class_method, str):
-            checks.function(stage.where, "class_method", class_method)
-        if close_method is not None and not isinstance(close_method, str):
-            checks.function(stage.where, "close_method", close_method)
-        method = getattr(class_constructor, class_method, None) if isinstance(class_method, str) else class_method
+        method = checks.method_of(stage.where, "class_method", class_constructor, class_method)
+        if close_method is not None:
+            checks.method_of(stage.where, "close_method", class_constructor, close_method)
         placed = stage.place(method, workers, count, ordered, executor, queue_size)
         op = ops.ClassTask(
             name=stage.name,
             placement=placed,
             constructor=class_constructor,
             method=class_method,
-            args=tuple(class_args or ()),
-            kwargs=dict(class_kwargs or {}),
+            args=checks.values(stage.where, "class_args", class_args),
+            kwargs=checks.named_values(stage.where, "class_kwargs", class_kwargs),
             close=close_method,
             worker_args=checks.worker_args(stage.where, worker_args, placed.workers),
         )
@@ -187,7 +185,7 @@ class Pipeline(Runnable[T]):
         if explode_function is None:
             return self._then(ops.Unbatch(name=name or "explode"), site=call_site())
         stage = NewStage(name, explode_function, "explode")
-        checks.function(stage.where, "explode_function", explode_function)
+        checks.sync_function(stage.where, "explode_function", explode_function)
         placed = stage.place_sync(workers, count, ordered, executor, queue_size)
         return self._then(ops.Explode(name=stage.name, placement=placed, function=explode_function), site=stage.site)
 
@@ -222,7 +220,7 @@ class Pipeline(Runnable[T]):
         size = checks.whole_number(stage.where, "batch_size", batch_size, 1)
         last = checks.last_batch(stage.where, keep_incomplete_batch, drop_last, padded=pad is not SKIP)
         if collate not in ("list", "stack"):
-            checks.function(stage.where, 'collate (if neither "list" nor "stack")', collate)
+            checks.sync_function(stage.where, 'collate (if neither "list" nor "stack")', collate)
         return self._then(ops.Batch(name="batch", size=size, last=last, pad=pad, collate=collate), site=stage.site)
 
     def reduce(self, accumulator: U, reducer: Callable[[T, U], U], *, name: str | None = None) -> Pipeline[U]:
@@ -232,7 +230,7 @@ class Pipeline(Runnable[T]):
         ['abc']
         """
         stage = NewStage(name, reducer, "reduce")
-        checks.function(stage.where, "reducer", reducer)
+        checks.sync_function(stage.where, "reducer", reducer)
         return self._then(ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer), site=stage.site)
 
     def limit(self, packet_limit: int) -> Pipeline[T]:
@@ -288,7 +286,8 @@ class Pipeline(Runnable[T]):
         """
         stage = NewStage(None, None, "debug")
         step = checks.whole_number(stage.where, "every", every, 1)
-        return self._then(ops.Debug(name="debug", label=label, every=step), site=stage.site)
+        text = checks.text(stage.where, "label", label)
+        return self._then(ops.Debug(name="debug", label=text, every=step), site=stage.site)
 
     # -- branches -----------------------------------------------------------------------------------------------------
 
@@ -309,7 +308,7 @@ class Pipeline(Runnable[T]):
         [['a', 'bcd'], [1, 3]]
         """
         stage = NewStage(name, split_function, "split")
-        checks.function(stage.where, "split_function", split_function)
+        checks.sync_function(stage.where, "split_function", split_function)
         legs = checks.legs_of(stage.where, split_function, n)
         placed = stage.place(split_function, 1, None, True, executor, None)
         op = ops.Split(name=stage.name, placement=placed, function=split_function, legs=legs)
@@ -325,7 +324,7 @@ class Pipeline(Runnable[T]):
         [[0, 2, 4], [1, 3]]
         """
         stage = NewStage(name, predicate, "partition")
-        checks.function(stage.where, "predicate", predicate)
+        checks.sync_function(stage.where, "predicate", predicate)
         placed = stage.place_sync(1, None, True, executor, None)
         op = ops.Partition(name=stage.name, placement=placed, function=predicate)
         true, false = self._legs(op, 2, stage, drops_none=False)

@@ -39,6 +39,13 @@ def function(where: str, name: str, value: object, *, or_transform: bool = False
     raise PlanTypeError(f"{where}: {name} must be {kinds}, got {_show(value)}")
 
 
+def sync_function(where: str, name: str, value: object) -> object:
+    """Return the value if it can be called and gives its result at once."""
+    if is_async(value):
+        raise PlanTypeError(f"{where}: {name} must be a plain function, got the async {_show(value)}")
+    return function(where, name, value)
+
+
 def executor(where: str, value: object) -> ExecutorName:
     """Return the value if it names an executor."""
     if value not in EXECUTORS:
@@ -133,6 +140,49 @@ def _show(value: object) -> str:
     return f"{type(value).__name__} {text[:60]}".rstrip() if not isinstance(value, int | float | str) else text[:60]
 
 
+def values(where: str, name: str, value: object) -> tuple[Any, ...]:
+    """Return positional arguments given as a list or tuple."""
+    if value is None:
+        return ()
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise PlanTypeError(f"{where}: {name} must be a list or tuple, got {_show(value)}")
+    return tuple(value)
+
+
+def named_values(where: str, name: str, value: object) -> dict[str, Any]:
+    """Return keyword arguments given as a mapping."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise PlanTypeError(f"{where}: {name} must be a mapping, got {_show(value)}")
+    return dict(value)
+
+
+def text(where: str, name: str, value: object) -> str:
+    """Return the value if it is a text."""
+    if not isinstance(value, str):
+        raise PlanTypeError(f"{where}: {name} must be a text, got {_show(value)}")
+    return value
+
+
+def method_of(where: str, name: str, constructor: object, value: object) -> object:
+    """Return the value if it is a function, or names a method that instances of the class have."""
+    if not isinstance(value, str):
+        return function(where, name, value)
+    # A constructor that is no class may return anything; then only the worker can tell.
+    if isinstance(constructor, type) and not hasattr(constructor, value):
+        raise PlanError(f"{where}: {name} {value!r} is no method of {constructor.__name__}")
+    return getattr(constructor, value, None)
+
+
+def progress(where: str, value: object) -> None:
+    """Refuse what is no way to show progress."""
+    if value not in (None, True, False) and (not callable(value) or is_async(value)):
+        raise PlanTypeError(
+            f"{where}: progress must be None, True, False or a function of a report, got {_show(value)}"
+        )
+
+
 def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, Any], ...]:
     """Return the value if it is a mapping for each worker."""
     if value is None:
@@ -148,7 +198,10 @@ def last_batch(where: str, keep: object, drop: object, *, padded: bool) -> typin
     """Return what becomes of an incomplete last batch."""
     keeps = flag(where, "keep_incomplete_batch", keep)
     if drop is not None:
-        keeps = not flag(where, "drop_last", drop)
+        drops = flag(where, "drop_last", drop)
+        if not keeps and not drops:
+            raise PlanError(f"{where}: drop_last=False contradicts keep_incomplete_batch=False; give one of them")
+        keeps = not drops
     if padded:
         if not keeps:
             raise PlanError(f"{where}: the last batch cannot be padded and dropped; give pad= or drop_last=True")

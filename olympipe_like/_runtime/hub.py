@@ -6,11 +6,8 @@ threads and locks is in it. It ends when its caller is gone.
 
 from __future__ import annotations
 
-import gc
-import importlib
 import os
 import socket
-import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -45,6 +42,7 @@ from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.obituary import worker_lost
 from olympipe_like._runtime.orders import HubStage, Idle, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
+from olympipe_like._runtime.preloading import preload
 from olympipe_like._runtime.vault import Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
@@ -76,26 +74,12 @@ def main(descriptor: int) -> None:
         except (EOFError, OSError):
             return
         assert isinstance(order, RunOrder)
-        _preload(order)
+        preload(order)
         HubRun(order, descriptors, context, control_socket).serve()
         try:
             control.send(Idle())
         except OSError:
             return
-
-
-def _preload(order: RunOrder) -> None:
-    """Import what every worker would import for itself; what fails here fails there too, and is reported there."""
-    missing = [name for name in order.preload if name not in sys.modules]
-    if missing:
-        order.surroundings.take_over()
-        for name in missing:
-            try:
-                importlib.import_module(name)
-            except Exception:  # noqa: BLE001, S112 - the library's own affair; the worker that needs it says so
-                continue
-        gc.collect()
-    gc.freeze()  # workers then do not copy these pages just by counting references to them
 
 
 class _Worker:

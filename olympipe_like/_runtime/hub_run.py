@@ -6,10 +6,9 @@ import os
 import pickle
 import select
 import socket
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from olympipe_like._runtime import hub_client
 from olympipe_like._runtime.host import Host
 from olympipe_like._runtime.local import WAITING, Waiting, executor_here
 from olympipe_like._runtime.orders import HubStage, RunOrder
+from olympipe_like._runtime.preloading import to_preload
 from olympipe_like._runtime.sources import maker_of
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
@@ -33,7 +33,6 @@ from olympipe_like._worker.port import Port, SourcePort, Unreadable, unpack_chun
 from olympipe_like._worker.startup import Surroundings
 from olympipe_like.errors import InternalError, PlanTypeError
 
-_PRELOADABLE = {"numpy": True, "PIL.Image": True, "scipy": False, "pandas": False, "sklearn": False}
 STATUS_SECONDS = 0.2  # how long a hub may take to say how the run stands
 JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
 
@@ -54,7 +53,7 @@ class HubRun:
             classes=pack_main_classes(),
             surroundings=Surroundings.here(),
             status_interval=status_interval,
-            preload=_to_preload([stage.shipment for stage in stages if stage.shipment is not None]),
+            preload=to_preload([stage.shipment for stage in stages if stage.shipment is not None]),
             has_memory=hasattr(os, "memfd_create"),
             has_host=bool(self._hosted),
         )
@@ -216,7 +215,10 @@ class HubRun:
         with self._closing:
             if self._over:
                 return
-            self.tallies()  # for the report; nobody can be asked later
+            try:
+                self.tallies()  # for the report; nobody can be asked later
+            except InternalError:
+                pass  # the hub is dead, which whoever waits for results is told; here everything is given back
             self._over = True
         if self._results is not None:
             self._results.shut_down()
@@ -238,19 +240,6 @@ class HubRun:
             if self._memory is not None:
                 os.close(self._memory)
                 self._memory = None
-
-
-def _to_preload(shipments: Sequence[bytes]) -> tuple[str, ...]:
-    """Return the libraries that workers will need and the hub may import for all of them.
-
-    Only libraries known to leave no thread of Python's and no state behind that a fork must not share. numpy wherever
-    the caller has it, because items are often its arrays; the others where a function names them.
-    """
-    return tuple(
-        name
-        for name, always in _PRELOADABLE.items()
-        if name in sys.modules and (always or any(name.encode() in shipment for shipment in shipments))
-    )
 
 
 def _pair(theirs: list[socket.socket]) -> Connection:

@@ -34,6 +34,9 @@ def worker_lost(label: Label, slot: int, pid: int | None, exit_code: int | None,
     what = cause_of_death(exit_code)
     if attempts > 1:
         what += f"; gave up after {attempts} attempts"
+    if label.kind == "source":
+        text = what.replace("worker", "its process", 1)
+        return Failure(kind="source", stage=label.name, place="", what=text, position="before its end")
     return Failure(
         kind="worker",
         stage=label.name,

@@ -61,7 +61,7 @@ class Runnable(Generic[T]):
         self, other_pipes: Sequence[Runnable[Any]] | None = None, **run: Unpack[RunOptions]
     ) -> list[list[Any]]:
         """Run together with others, and return a list of results for each, this one first."""
-        return self.wait_for_all_results([self, *(other_pipes or ())], **run)
+        return _open(_nodes([self]) + _nodes(() if other_pipes is None else other_pipes), run).results()
 
     @staticmethod
     def wait_for_all_results(pipes: Sequence[Runnable[Any]], **run: Unpack[RunOptions]) -> list[list[Any]]:
@@ -72,13 +72,14 @@ class Runnable(Generic[T]):
         >>> Pipeline.wait_for_all_results([p, p.task(str)])
         [[10, 20], ['10', '20']]
         """
-        return _open(_nodes(pipes), run).results() if pipes else []
+        nodes = _nodes(pipes)
+        return _open(nodes, run).results() if nodes else []
 
     def wait_for_completion(
         self, other_pipes: Sequence[Runnable[Any]] | None = None, **run: Unpack[RunOptions]
     ) -> None:
         """Run for the effects; results are dropped as they come."""
-        for _ in _open(_nodes([self, *(other_pipes or ())]), run).frames():
+        for _ in _open(_nodes([self]) + _nodes(() if other_pipes is None else other_pipes), run).frames():
             pass
 
     def wait_and_reduce(self, accumulator: U, reducer: Callable[[T, U], U], **run: Unpack[RunOptions]) -> U:
@@ -88,7 +89,7 @@ class Runnable(Generic[T]):
         >>> Pipeline([1, 2, 3]).wait_and_reduce(0, lambda item, total: total + item)
         6
         """
-        checks.function(f"run ({call_site()})", "reducer", reducer)
+        checks.sync_function(f"run ({call_site()})", "reducer", reducer)
         for item in _open([self._node], run):
             accumulator = reducer(item, accumulator)
         return accumulator
@@ -102,6 +103,8 @@ class Runnable(Generic[T]):
 
 
 def _nodes(pipes: Sequence[object]) -> list[Node]:
+    if not isinstance(pipes, Sequence):
+        raise PlanTypeError(f"run ({call_site()}): expected a list of pipelines, got {type(pipes).__name__}")
     for pipe in pipes:
         if not isinstance(pipe, Runnable):
             raise PlanTypeError(f"run ({call_site()}): expected pipelines, got {type(pipe).__name__}")
@@ -114,6 +117,7 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     unknown = set(options) - {"executor", "progress", "queue_size"}
     if unknown:
         raise PlanTypeError(f"{where}: unknown option {min(unknown)!r}; there are executor, progress and queue_size")
+    checks.progress(where, options.get("progress"))
     executor = options.get("executor")
     if executor is not None:
         checks.executor(where, executor)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from olympipe_like._model.commands import ContinueFrame, FailRun, RunFrame, StartWorker, StopWorker
 from olympipe_like._model.events import FrameReturned, WorkerFailed, WorkerLost
 from olympipe_like._model.frame import Frame
-from olympipe_like._model.identity import NO_PAYLOAD, Path, WorkerId
+from olympipe_like._model.identity import END, NO_PAYLOAD, Path, WorkerId
 from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._scheduler.edge import Edge
 from olympipe_like._scheduler.ledger import Ledger
@@ -210,7 +210,8 @@ class WorkStage(Stage):
         frame = edge.take(number)
         if self.spec.role is Role.SCAN:
             self._taken += 1
-            self._progress[edge.leg] = max(frame.upto, self._progress.get(edge.leg, ()))
+            # What came at the end of the input is all equally far: merges further up tell no more of it than that.
+            self._progress[edge.leg] = max(min(frame.upto, END), self._progress.get(edge.leg, ()))
             self._leg_items[edge.leg] = self._leg_items.get(edge.leg, 0) + frame.count
             if frame.failure is not None and len(self.inputs) > 1:
                 # Nothing of this leg comes any more; the others go on until they have passed the failed item.

@@ -72,7 +72,7 @@ def concat(*legs: Node, name: str = "concat") -> Node:
     return Node(ops.Concat(name=name), legs, SITE)
 
 
-# -- what a plan must deliver -------------------------------------------------------------------------------------------
+# -- what a plan must deliver -----------------------------------------------------------------------------------------
 
 
 class Ambiguous(Exception):

@@ -123,6 +123,19 @@ class Simulation:
             self.nbytes = {s.id: item_bytes or 0 for s in self.specs}
         self.weights = {kind: scale([0.02, 1, 1, 1, 20]) for kind in ("pull", "answer", "consume")}
         self.paces: dict[object, float] = {}
+        self._hands = {
+            c.StartWorker: self._start_worker,
+            c.RunFrame: self._run_frame,
+            c.ContinueFrame: self._go_on,
+            c.StopWorker: self._stop_worker,
+            c.AllowSource: self._allow_source,
+            c.StopSource: self._stop_source,
+            c.Deliver: self._deliver,
+            c.EndSink: self._end_sink,
+            c.FreePayload: self._free_payload,
+            c.FinishRun: self._finish_run,
+            c.FailRun: self._fail_run,
+        }
         self.scheduler = Scheduler(self.specs)
         self._obey(self.scheduler.start(self.now))
 
@@ -365,10 +378,10 @@ class Simulation:
                 assert isinstance(command, allowed), f"after the end of the run: {command}"
             if self.failed:
                 continue  # nobody carries out what comes after a failure
-            getattr(self, f"_do_{type(command).__name__}")(command)
+            self._hands[type(command)](command)
         check(self.scheduler)
 
-    def _do_StartWorker(self, command: c.StartWorker) -> None:
+    def _start_worker(self, command: c.StartWorker) -> None:
         assert command.worker not in self.workers, f"{command}: the number is taken"
         spec = self.specs[command.stage]
         alive = [w for w in self.workers.values() if w.stage == command.stage and w.state in {"alive", "dead"}]
@@ -381,7 +394,7 @@ class Simulation:
         assert worker.state in {"alive", "dead"}, f"{command} to a worker that is {worker.state}"
         return worker
 
-    def _do_RunFrame(self, command: c.RunFrame) -> None:
+    def _run_frame(self, command: c.RunFrame) -> None:
         worker = self._known(command)
         assert worker.stage == command.stage, f"{command} to a worker of stage {worker.stage}"
         assert 1 <= command.part_items <= self.max_frame, f"{command}: parts of that size"
@@ -399,18 +412,18 @@ class Simulation:
             holders = [w for w in self.workers.values() if w.stage == command.stage and w.state == "alive"]
             assert len(holders) <= 1, f"{command}: a stage that remembers has {len(holders)} workers"
 
-    def _do_ContinueFrame(self, command: c.ContinueFrame) -> None:
+    def _go_on(self, command: c.ContinueFrame) -> None:
         worker = self._known(command)
         assert worker.waits, f"{command} to a worker that does not wait for it"
         assert worker.parts, f"{command}: nothing follows the failed item it has told of"
         worker.waits = False
 
-    def _do_StopWorker(self, command: c.StopWorker) -> None:
+    def _stop_worker(self, command: c.StopWorker) -> None:
         worker = self._known(command)
         assert not worker.queue, f"{command}: it has {list(worker.queue)} in hand"
         worker.state = "stopped"
 
-    def _do_AllowSource(self, command: c.AllowSource) -> None:
+    def _allow_source(self, command: c.AllowSource) -> None:
         source = self.sources[command.source]
         assert not source.ended, f"{command}: it has ended"
         assert not source.told_to_stop, f"{command}: it was told to stop"
@@ -424,12 +437,12 @@ class Simulation:
             assert command.items <= most, f"{command}: {demand} are needed"
         source.allowed, source.size = command.items, command.size
 
-    def _do_StopSource(self, command: c.StopSource) -> None:
+    def _stop_source(self, command: c.StopSource) -> None:
         source = self.sources[command.source]
         assert not source.told_to_stop, f"{command}: told twice"
         source.told_to_stop = True
 
-    def _do_Deliver(self, command: c.Deliver) -> None:
+    def _deliver(self, command: c.Deliver) -> None:
         sink = command.sink
         assert sink not in self.ended, f"{command}: the sink has ended"
         assert self.failures[sink] is None, f"{command}: after a failure"
@@ -438,11 +451,11 @@ class Simulation:
         self.failures[sink] = chunk.failure
         self.undelivered.setdefault(sink, deque()).append(command.frame)
 
-    def _do_EndSink(self, command: c.EndSink) -> None:
+    def _end_sink(self, command: c.EndSink) -> None:
         assert command.sink not in self.ended, f"{command}: it ended before"
         self.ended.add(command.sink)
 
-    def _do_FreePayload(self, command: c.FreePayload) -> None:
+    def _free_payload(self, command: c.FreePayload) -> None:
         payload = command.payload
         assert payload in self.payloads, f"{command}: it was freed before, or never was"
         needed = [frame for frames in self.undelivered.values() for frame in frames]
@@ -457,12 +470,12 @@ class Simulation:
         assert not holders, f"{command}: still needed for {holders}"
         del self.payloads[payload]
 
-    def _do_FinishRun(self, command: c.FinishRun) -> None:
+    def _finish_run(self, command: c.FinishRun) -> None:
         assert not self.finished, "the run finished twice"
         assert self.ended == set(self.delivered), f"the run finished before its sinks: {self.ended}"
         self.finished = True
 
-    def _do_FailRun(self, command: c.FailRun) -> None:
+    def _fail_run(self, command: c.FailRun) -> None:
         self.failed = command
 
     # -- the end ------------------------------------------------------------------------------------------------------

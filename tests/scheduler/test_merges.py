@@ -58,6 +58,16 @@ def test_a_zip_of_legs_whose_positions_step_back_does_not_wait_for_itself():
         assert [(run.values(run.stage("results")), False)] == n.outcomes([leaf])
 
 
+def test_parts_of_what_came_at_the_end_do_not_hold_back_a_diamond():
+    pieces = n.unbatch(n.batch(n.source(range(11)), 12))
+    leaf = n.pair(n.gather(n.task(pieces), n.task(pieces)), pieces)
+
+    for seed in SEEDS:
+        run = play(leaf, queue_size=1, seed=seed).run()
+
+        assert [(run.values(run.stage("results")), False)] == n.outcomes([leaf])
+
+
 def test_a_gather_takes_from_the_leg_that_has_come_least_far():
     left, right = n.source(range(6), "left"), n.source(range(6), "right")
     run = play(n.gather(left, right), item_seconds=0.03)

@@ -23,7 +23,7 @@ def results(run):
     return run.values(run.stage("results"))
 
 
-# -- limit --------------------------------------------------------------------------------------------------------------
+# -- limit ------------------------------------------------------------------------------------------------------------
 
 ONE_TO_ONE = {
     "nothing": (lambda s: s, 5),
@@ -120,7 +120,7 @@ def test_a_failure_after_the_last_item_wanted_never_happens():
         assert not any(run.failures.values())
 
 
-# -- skip ---------------------------------------------------------------------------------------------------------------
+# -- skip -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("amount", "expected"), [(0, [0, 1, 2, 3]), (3, [3]), (4, []), (9, [])])
@@ -134,7 +134,7 @@ def test_a_limit_cuts_what_a_skip_has_cut_before():
         assert results(play(n.limit(n.skip(n.source(range(40)), 7), 6), seed=seed).run()) == [7, 8, 9, 10, 11, 12]
 
 
-# -- concat -------------------------------------------------------------------------------------------------------------
+# -- concat -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_concat_leaves_a_later_source_alone_until_its_turn():
@@ -172,7 +172,7 @@ def test_a_later_leg_of_a_concat_may_merge_an_earlier_one_with_another_source():
         assert [(results(play(leaf, queue_size=1, seed=seed).run()), False)] == n.outcomes([leaf])
 
 
-# -- gather(ordered=False) ----------------------------------------------------------------------------------------------
+# -- gather(ordered=False) --------------------------------------------------------------------------------------------
 
 
 def test_arrivals_pass_a_quiet_legs_items_although_another_is_busy():

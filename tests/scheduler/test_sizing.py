@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from olympipe_like._model.commands import RunFrame
 from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler.sizing import DECAY, MAX_ITEMS, TARGET_BYTES, TARGET_SECONDS, FrameSizer
@@ -80,7 +81,7 @@ def test_an_item_larger_than_a_frame_should_be_still_gets_one(sizer):
     assert sizer.size == 1
 
 
-# -- in a run -----------------------------------------------------------------------------------------------------------
+# -- in a run ---------------------------------------------------------------------------------------------------------
 
 
 def play(leaf, **options):
@@ -99,10 +100,9 @@ def test_a_source_is_told_how_large_its_frames_should_be(item_seconds, size):
 def test_parts_of_an_explode_are_sized_by_what_comes_after_it():
     run = play(n.task(n.explode(n.source(range(50)), lambda v: [v] * 30), name="after"), item_seconds=1e-4)
     sizes = []
-    given = run._do_RunFrame
-    run._do_RunFrame = lambda command: (sizes.append((command.stage, command.part_items)), given(command))
-
-    run.run()
+    while not run.finished:
+        run.happen(run.possible())
+        sizes += [(each.stage, each.part_items) for each in run.commands if isinstance(each, RunFrame)]
 
     assert (run.stage("explode"), 10) in sizes
 
