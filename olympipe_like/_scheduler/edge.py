@@ -67,12 +67,12 @@ class Edge:
         """Whether the child has any use for this frame."""
         return self.cut is None or number < self.cut
 
-    def admits(self, number: int) -> bool:
-        """Whether the frame may be made now."""
+    def admits(self, number: int, items: int = 1) -> bool:
+        """Whether a frame of so many items may be made now."""
         if self.unbounded or number == self.low or not self.wants(number):
             return True
         if self.queue_size is not None:
-            return self.items < self.queue_size
+            return self.items + max(items, 1) <= self.queue_size
         return (self.items < WINDOW_ITEMS or self.frames < WINDOW_FRAMES) and self.nbytes < WINDOW_BYTES
 
     def room(self, size: int) -> int:

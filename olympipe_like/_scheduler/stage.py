@@ -29,9 +29,9 @@ class Stage(ABC):
 
     # -- towards the children -----------------------------------------------------------------------------------------
 
-    def may_emit(self, number: int) -> bool:
+    def may_emit(self, number: int, items: int = 1) -> bool:
         """Whether every child that wants the frame has room for it."""
-        return all(edge.admits(number) for edge in self.outputs)
+        return all(edge.admits(number, items) for edge in self.outputs)
 
     def is_wanted(self, number: int) -> bool:
         """Whether any child wants the frame."""

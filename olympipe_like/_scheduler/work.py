@@ -189,7 +189,7 @@ class WorkStage(Stage):
             self._take(edge, number)
             self.finish(edge, number, frame)
             return True
-        if not self._may_start(key):
+        if not self._may_start(key, frame.count):
             self._blocked = True
             return False
         if frame.is_silent and len(self.inputs) == 1:
@@ -254,9 +254,9 @@ class WorkStage(Stage):
         size = self._part_sizer.size if self._part_sizer is not None else self._max_frame
         return min(size, self._max_frame)
 
-    def _may_start(self, key: int) -> bool:
+    def _may_start(self, key: int, items: int = 1) -> bool:
         if self._release is None:
-            return self.may_emit(key)
+            return self.may_emit(key, items)
         if self._release.may_go_on(key):
             return self.may_emit(self._release.number)
         # Ahead of its turn: one part a worker may wait, so that the others have begun when their turn comes.

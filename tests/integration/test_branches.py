@@ -137,13 +137,13 @@ def test_unrelated_pipelines_can_be_waited_for_in_one_run():
 @with_any_workers
 @pytest.mark.parametrize("queue_size", [None, 1])
 def test_a_diamond_with_a_rare_filter_ends_and_keeps_order(executor, queue_size):
-    shared = Pipeline(range(3000)).task(lambda x: x, queue_size=queue_size)
-    rare = shared.filter(lambda x: x % 1000 == 999, queue_size=queue_size)
+    shared = Pipeline(range(900)).task(lambda x: x, queue_size=queue_size)
+    rare = shared.filter(lambda x: x % 300 == 299, queue_size=queue_size)
 
     joined = rare.task(lambda x: -x, queue_size=queue_size).gather(shared)
 
     result = joined.wait_for_result(executor=executor, queue_size=queue_size)
-    assert result == [y for x in range(3000) for y in ([-x, x] if x % 1000 == 999 else [x])]
+    assert result == [y for x in range(900) for y in ([-x, x] if x % 300 == 299 else [x])]
 
 
 @pytest.mark.parametrize("queue_size", [None, 1])
@@ -160,31 +160,31 @@ def test_a_diamond_where_one_leg_lets_nothing_through_ends(queue_size, rare_firs
 
 @pytest.mark.parametrize("queue_size", [None, 1])
 def test_a_diamond_where_one_leg_speaks_only_at_the_end_ends(queue_size):
-    shared = Pipeline(range(2000))
+    shared = Pipeline(range(800))
     total = shared.reduce(0, lambda item, acc: item + acc)
 
     result = total.gather(shared.task(lambda x: x)).wait_for_result(queue_size=queue_size)
 
-    assert result == [*range(2000), sum(range(2000))]
+    assert result == [*range(800), sum(range(800))]
 
 
 @pytest.mark.parametrize("queue_size", [None, 1])
 def test_zipping_legs_of_different_length_from_one_source_ends(queue_size):
-    shared = Pipeline(range(2000))
-    rare = shared.filter(lambda x: x % 500 == 0)
+    shared = Pipeline(range(800))
+    rare = shared.filter(lambda x: x % 200 == 0)
 
     result = rare.zip(shared, strict=False).wait_for_result(queue_size=queue_size)
 
-    assert result == [(0, 0), (500, 1), (1000, 2), (1500, 3)]
+    assert result == [(0, 0), (200, 1), (400, 2), (600, 3)]
 
 
 @pytest.mark.parametrize("queue_size", [None, 1])
 def test_concat_of_legs_of_one_source_ends(queue_size):
-    evens, odds = Pipeline(range(2000)).partition(lambda x: x % 2 == 0)
+    evens, odds = Pipeline(range(800)).partition(lambda x: x % 2 == 0)
 
     result = evens.concat(odds).wait_for_result(queue_size=queue_size)
 
-    assert result == [*range(0, 2000, 2), *range(1, 2000, 2)]
+    assert result == [*range(0, 800, 2), *range(1, 800, 2)]
 
 
 @with_any_workers
@@ -214,12 +214,12 @@ def test_batches_of_different_size_meet_in_order():
 
 
 def test_three_nested_diamonds_end_with_the_smallest_queues():
-    pipe = Pipeline(range(200))
+    pipe = Pipeline(range(80))
     for divisor in (2, 3, 5):
         left, right = pipe.partition(lambda x, divisor=divisor: x % divisor == 0)
         pipe = left.task(lambda x: x, workers=2, queue_size=1).gather(right.task(lambda x: x, queue_size=1))
 
-    assert pipe.wait_for_result(queue_size=1) == list(range(200))
+    assert pipe.wait_for_result(queue_size=1) == list(range(80))
 
 
 def test_an_exploding_leg_and_a_batching_leg_meet():
@@ -291,9 +291,9 @@ def test_partition_keeps_none_as_an_ordinary_value():
 @with_any_workers
 @pytest.mark.parametrize("leg", [0, 1])
 def test_one_leg_of_a_split_can_be_waited_for_alone(executor, leg):
-    legs = Pipeline(range(2000)).split(lambda x: (x, None) if x % 2 == 0 else (None, x), n=2)
+    legs = Pipeline(range(800)).split(lambda x: (x, None) if x % 2 == 0 else (None, x), n=2)
 
-    assert legs[leg].wait_for_result(executor=executor, queue_size=1) == list(range(leg, 2000, 2))
+    assert legs[leg].wait_for_result(executor=executor, queue_size=1) == list(range(leg, 800, 2))
 
 
 def test_a_leg_nobody_waits_for_costs_nothing(tally):

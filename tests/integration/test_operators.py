@@ -265,15 +265,24 @@ def test_stages_work_at_the_same_time(executor, tmp_path):
     assert pipe.wait_for_result() == [True, True]
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_every_operator_may_follow_coroutines(name):
-    build, _, expected = OPERATORS[name]
-
+def test_every_operator_may_follow_coroutines():
     async def pass_on(x):
         await asyncio.sleep(0)
         return x
 
-    assert build(Pipeline([4, 7]).task(pass_on, workers=2)).wait_for_result() == expected
+    start = Pipeline([4, 7]).task(pass_on, workers=2)
+    results = {name: build(start).wait_for_result() for name, (build, _, _) in OPERATORS.items()}
+
+    assert results == {name: expected for name, (_, _, expected) in OPERATORS.items()}
+
+
+@executors
+def test_every_operator_may_follow_batches_and_be_followed_by_them(executor):
+    start = Pipeline([4, 7]).batch(3).unbatch()
+    pipes = {name: build(start).batch(100) for name, (build, _, _) in OPERATORS.items()}
+    results = {name: pipe.wait_for_result(executor=executor) for name, pipe in pipes.items()}
+
+    assert results == {name: [expected] if expected else [] for name, (_, _, expected) in OPERATORS.items()}
 
 
 def test_results_of_coroutines_can_be_taken_apart():
@@ -285,16 +294,6 @@ def test_results_of_coroutines_can_be_taken_apart():
 
     assert pipe.unbatch().wait_for_result() == [1, 2, 2, 3, 3, 3]
     assert pipe.unbatch().batch(4).wait_for_result() == [[1, 2, 2, 3], [3, 3]]
-
-
-@executors
-@pytest.mark.parametrize("name", OPERATORS)
-def test_every_operator_may_follow_batches_and_be_followed_by_them(name, executor):
-    build, _, expected = OPERATORS[name]
-
-    pipe = build(Pipeline([4, 7]).batch(3).unbatch()).batch(100)
-
-    assert pipe.wait_for_result(executor=executor) == ([expected] if expected else [])
 
 
 # -- task ----------------------------------------------------------------------------------------------------

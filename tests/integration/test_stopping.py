@@ -574,11 +574,11 @@ def test_a_program_ends_though_a_loop_in_a_daemon_thread_goes_on(script):
 def test_many_runs_in_a_row_leave_nothing():
     descriptors = psutil.Process().num_fds()
 
-    for _ in range(30):
+    for _ in range(12):
         for x in Pipeline(itertools.count()).task(lambda x: x):
             if x == 2:
                 break
 
     gc.collect()
-    assert psutil.Process().num_fds() < descriptors + 15
-    assert len(children()) < 10
+    assert psutil.Process().num_fds() < descriptors + 10
+    assert len(children()) < 5

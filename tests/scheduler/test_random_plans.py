@@ -25,6 +25,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 def simulate(drawn: Drawn, seed: int, **faults) -> tuple[Layout, Simulation]:
     layout = lay_out(drawn.leaves, queue_size=drawn.queue_size)
+    note(f"seed {seed}")  # the last one is to blame
     run = Simulation(layout, seed=seed, **faults)
     try:
         run.run()

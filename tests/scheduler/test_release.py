@@ -149,6 +149,14 @@ def test_the_successor_of_a_lost_generator_skips_what_was_taken_over():
     assert run.run().values(2) == [pair for value in range(8) for pair in hundred(value)]
 
 
+def test_parts_that_nobody_wants_any_more_are_given_back():
+    for seed in range(20):
+        run = play(n.limit(n.explode(n.source(range(9)), hundred, workers=3), 5), seed=seed).run()
+
+        assert run.values(run.stage("results")) == hundred(0)[:5]
+        assert set(run.payloads) <= {worker.queue[0].order.frame.payload for worker in run.workers.values() if worker.queue}
+
+
 def test_frames_without_items_still_take_their_turn():
     run = play(n.task(n.keep(n.source(range(9)), lambda v: v == 8, workers=2), name="after"), item_seconds=0.03)
 

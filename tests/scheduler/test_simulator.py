@@ -47,8 +47,8 @@ def never(original, *args, **kwargs):
 
 
 MISTAKES = {
-    "the oldest frame is not admitted": (Edge, "admits", lambda f, edge, number: edge.items < 2),
-    "a window has no end": (Edge, "admits", lambda f, edge, number: True),
+    "the oldest frame is not admitted": (Edge, "admits", lambda f, edge, number, items=1: edge.items < 2),
+    "a window has no end": (Edge, "admits", lambda f, edge, number, items=1: True),
     "a source has no window": (Edge, "room", lambda f, edge, size: 1000),
     "a frame is finished without its room": (Edge, "withdraw", never),
     "frames are delivered as they come": (Edge, "next", lambda f, edge: edge._numbers[0] if edge._numbers else None),
