@@ -154,7 +154,8 @@ def test_parts_that_nobody_wants_any_more_are_given_back():
         run = play(n.limit(n.explode(n.source(range(9)), hundred, workers=3), 5), seed=seed).run()
 
         assert run.values(run.stage("results")) == hundred(0)[:5]
-        assert set(run.payloads) <= {worker.queue[0].order.frame.payload for worker in run.workers.values() if worker.queue}
+        held = [worker.queue[0].order.frame.payload for worker in run.workers.values() if worker.queue]
+        assert set(run.payloads) <= set(held)
 
 
 def test_frames_without_items_still_take_their_turn():
