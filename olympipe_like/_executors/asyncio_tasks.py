@@ -113,6 +113,8 @@ class _WorkerTask:
                 answer = await program.run_async(task.chunk, task.leg)
                 seconds = perf_counter() - began
                 self._tell(ChunkAnswer(self._worker, answer.chunk, answer.counts, seconds, more=False, done=False))
+        except Exception as error:  # noqa: BLE001 - ours, and must not leave the run waiting for an answer
+            self._break(error, "worker failed")
         finally:
             try:
                 program.close()

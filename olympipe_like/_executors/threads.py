@@ -73,7 +73,10 @@ class _WorkerThread(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - the user's class may raise anything
             self._break(error, "could not start")
         else:
-            self._serve(program)
+            try:
+                self._serve(program)
+            except BaseException as error:  # noqa: BLE001 - ours, and must not leave the run waiting for an answer
+                self._break(error, "worker failed")
             try:
                 program.close()
             except BaseException as error:  # noqa: BLE001 - as above

@@ -155,8 +155,9 @@ class _Grouping:
             return
         where = above.placement
         alone = where is None or (where.workers == 1 and where.executor != "async" and where.ordered)
-        if node.op.remembers and not alone:
-            self._new(node, Role.SCAN)
+        on_loop = where is not None and where.executor == "async"
+        if (node.op.remembers and not alone) or (node.op.multiplies and on_loop):  # a loop's frames answer in one part
+            self._new(node, Role.SCAN if node.op.remembers else Role.MAP)
         else:
             self._join(node, above, where)
 

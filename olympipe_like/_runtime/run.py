@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
 
 from olympipe_like._model.failure import Failure
+from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import ExecutorName
 from olympipe_like._model.stats import RunStats, StageStats, StageTally
@@ -225,9 +226,8 @@ class Run(Generic[T_co]):
         by_stage = {tally.stage: tally for tally in tallies}
         stages: list[StageStats] = []
         for stage in self._layout.stages:
-            tally = by_stage.get(stage.spec.id)
-            if tally is None:
-                continue
+            nothing = StageTally(stage.spec.id, (OpCounts(),) * len(stage.labels), 0.0, 0.0, 0.0, 0, 0)
+            tally = by_stage.get(stage.spec.id, nothing)
             for index, (label, counts) in enumerate(zip(stage.labels, tally.ops, strict=True)):
                 main = index == stage.main
                 stages.append(

@@ -6,6 +6,7 @@ import os
 import pickle
 import socket
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -58,6 +59,8 @@ def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
             if code:
                 raise
         code = 0
+    except BaseException:  # noqa: BLE001 - ours; nobody above prints it, and the hub only sees the exit code
+        traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:

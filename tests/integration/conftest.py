@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 import olympipe_like
+from olympipe_like import Pipeline
+from olympipe_like._runtime.hub_client import close_idle_hubs
 from tests.functions import Tally
 
 # Inherited by every process that this one starts, so that orphans are found as well as children.
@@ -32,13 +34,18 @@ SECONDS_TO_TIDY_UP = 2.0
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    # A hub process stays warm between runs. It is there before each test and, with no more than it had, after it:
+    # a new one for each test would cost more than all tests together.
+    if not psutil.Process().children():
+        Pipeline([0]).task(abs).wait_for_completion()
     before = _belongings()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     if request.node.stash.get(FAILED, False):
-        _close_idle_hubs()
+        close_idle_hubs()
         return  # the traceback keeps the test's pipelines alive
-    _close_idle_hubs()
+    if _belongings() - before:
+        close_idle_hubs()  # may be another hub than before, so without any there must be nothing at all
     deadline = time.monotonic() + SECONDS_TO_TIDY_UP
     while (left := _belongings() - before) and time.monotonic() < deadline:
         gc.collect()
@@ -57,15 +64,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     if call.when == "call" and report.failed:
         item.stash[FAILED] = True
     return report
-
-
-def _close_idle_hubs() -> None:
-    """Let go of the process that is kept warm between runs."""
-    try:
-        from olympipe_like._runtime.hub_client import close_idle_hubs
-    except ImportError:
-        return
-    close_idle_hubs()
 
 
 def _belongings() -> set[tuple[str, str]]:

@@ -112,7 +112,11 @@ def test_a_function_runs_in_a_process_of_its_own():
     assert home != os.getpid()
 
 
-@pytest.mark.parametrize("source", [[], (), range(0), iter(()), f.AsyncValues([]), lambda: ()], ids=["list", "tuple", "range", "iterator", "async iterable", "function"])
+@pytest.mark.parametrize(
+    "source",
+    [[], (), range(0), iter(()), f.AsyncValues([]), lambda: ()],
+    ids=["list", "tuple", "range", "iterator", "async iterable", "function"],
+)
 def test_an_empty_source_gives_nothing(source):
     assert doubled(source).wait_for_result() == []
 
