@@ -100,7 +100,7 @@ def test_a_sequence_that_has_only_getitem_is_a_source():
     assert doubled(Old()).wait_for_result() == [0, 2, 4]
 
 
-def test_an_object_is_iterated_with_any_workers():
+def test_an_object_is_iterated_in_the_callers_process():
     homes = doubled(os.getpid() for _ in range(3)).wait_for_result()
 
     assert homes == [2 * os.getpid()] * 3
