@@ -228,7 +228,7 @@ class Spread(Step):
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Never asked: `spread` is."""
-        raise NotImplementedError
+        raise AssertionError(f"explode answers in parts; asked for one of {chunk} from leg {leg}")
 
     def spread(self, chunk: Chunk, limit: int) -> Iterator[tuple[Chunk, bool]]:
         """Give the parts, each with whether another follows; a part holds at most ``limit`` items."""

@@ -260,7 +260,7 @@ def test_a_refused_call_changes_nothing():
 
 @pytest.mark.parametrize("value", [2, 1])
 def test_integers_of_numpy_are_integers(value):
-    np = pytest.importorskip("numpy")
+    import numpy as np
 
     pipe = PIPE.task(str, workers=np.int64(value)).batch(np.int32(2)).limit(np.uint8(1))
 

@@ -171,7 +171,7 @@ def test_an_async_loop_lets_other_tasks_run_while_it_waits():
         return results
 
     assert asyncio.run(main()) == [1, 2]
-    assert turns >= 20
+    assert turns >= 5  # some 60 on an idle machine, none or one where the loop is blocked
 
 
 @executors
