@@ -60,6 +60,7 @@ class Host:
             try:
                 message, payload = self._connection.receive()
             except (EOFError, OSError):
+                self._port.replies.put(wire.NO_SLOT)  # nobody answers any more: wake a worker that waits for a slot
                 return
             if isinstance(message, wire.SlotGrant):
                 self._port.replies.put(message)
