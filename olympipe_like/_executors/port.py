@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
@@ -12,8 +11,7 @@ from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._worker.chunk import Chunk
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkTask:
+class ChunkTask(NamedTuple):
     """A frame with its items, for workers that share the driver's memory."""
 
     worker: WorkerId
@@ -23,8 +21,7 @@ class ChunkTask:
     skip_items: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkAnswer:
+class ChunkAnswer(NamedTuple):
     """(A part of) the answer to a frame, from such a worker."""
 
     worker: WorkerId
@@ -35,16 +32,14 @@ class ChunkAnswer:
     done: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerBroken:
+class WorkerBroken(NamedTuple):
     """Such a worker could not start, or not close."""
 
     worker: WorkerId
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerClosed:
+class WorkerClosed(NamedTuple):
     """Such a worker has ended as it was asked to."""
 
     worker: WorkerId

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import PayloadId, StageId, WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class StartWorker:
+class StartWorker(NamedTuple):
     """Start one more worker of a stage."""
 
     worker: WorkerId
@@ -17,8 +16,7 @@ class StartWorker:
     slot: int  # which of the stage's workers it is, from 0; a successor gets the slot of the lost one
 
 
-@dataclass(frozen=True, slots=True)
-class RunFrame:
+class RunFrame(NamedTuple):
     """Give a worker one frame, or tell it that a leg has ended so that it gives what it held for it."""
 
     worker: WorkerId
@@ -29,22 +27,19 @@ class RunFrame:
     skip_items: int = 0  # items of the answer that an earlier, lost worker already gave
 
 
-@dataclass(frozen=True, slots=True)
-class ContinueFrame:
+class ContinueFrame(NamedTuple):
     """Let a worker make the next part of its answer."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class StopWorker:
+class StopWorker(NamedTuple):
     """Let a worker close and end; it has nothing in hand."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class AllowSource:
+class AllowSource(NamedTuple):
     """Let a source pull until it has given ``items`` in all, in frames of at most ``size``; the last one counts."""
 
     source: StageId
@@ -52,42 +47,36 @@ class AllowSource:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StopSource:
+class StopSource(NamedTuple):
     """Nothing more is wanted from this source."""
 
     source: StageId
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """Hand a frame to the caller."""
 
     sink: StageId
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
-class EndSink:
+class EndSink(NamedTuple):
     """The caller has been given all there is on this sink."""
 
     sink: StageId
 
 
-@dataclass(frozen=True, slots=True)
-class FreePayload:
+class FreePayload(NamedTuple):
     """Nobody needs this payload any more."""
 
     payload: PayloadId
 
 
-@dataclass(frozen=True, slots=True)
-class FinishRun:
+class FinishRun(NamedTuple):
     """Every sink has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailRun:
+class FailRun(NamedTuple):
     """The run cannot go on; the failure belongs to no item's place."""
 
     failure: object | None

@@ -1,15 +1,14 @@
-"""What happened: all that the scheduler is ever told. Times are seconds on the run's clock."""
+"""What happened: all that the scheduler is ever told. Times (``at``) are seconds on the run's clock."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePulled:
+class SourcePulled(NamedTuple):
     """A source gave its next frame."""
 
     at: float
@@ -17,16 +16,14 @@ class SourcePulled:
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceEnded:
+class SourceEnded(NamedTuple):
     """A source has no more frames (end, failure inside its last frame, or told to stop)."""
 
     at: float
     source: StageId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameReturned:
+class FrameReturned(NamedTuple):
     """A worker answered a frame, or the next part of the answer."""
 
     at: float
@@ -38,8 +35,7 @@ class FrameReturned:
     done: bool = False  # the stage wants no further input
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLost:
+class WorkerLost(NamedTuple):
     """A worker ended without being asked to."""
 
     at: float
@@ -48,8 +44,7 @@ class WorkerLost:
     pid: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerFailed:
+class WorkerFailed(NamedTuple):
     """A worker could not start (its function did not load, its class could not be built), or not close."""
 
     at: float
@@ -57,16 +52,14 @@ class WorkerFailed:
     failure: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameConsumed:
+class FrameConsumed(NamedTuple):
     """The caller is done with the oldest frame it was given on this sink."""
 
     at: float
     sink: StageId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRequested:
+class StopRequested(NamedTuple):
     """The caller wants no more from the sources, but all that is in flight."""
 
     at: float

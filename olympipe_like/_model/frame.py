@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from olympipe_like._model.identity import NO_PAYLOAD, Path, PayloadId
 
@@ -25,9 +26,12 @@ class Frame:
         """Whether a stage without memory may answer this frame without looking at it."""
         return self.count == 0
 
+    def spanning(self, span: int) -> Frame:
+        """Return it as standing for so many items; for each frame of a run, so faster than `dataclasses.replace`."""
+        return Frame(self.count, span, self.upto, self.payload, self.nbytes, self.skip, self.prefix, self.failure)
 
-@dataclass(frozen=True, slots=True)
-class OpCounts:
+
+class OpCounts(NamedTuple):
     """What one operator did with one frame."""
 
     items_in: int = 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
 
 
-@dataclass(frozen=True, slots=True)
-class StageTally:
+class StageTally(NamedTuple):
     """One segment's counts, an entry for each operator fused into it."""
 
     stage: StageId

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import ExecutorName, Placement
@@ -18,8 +19,7 @@ from olympipe_like._plan import operators as ops
 from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """How a step is named to people."""
 
     name: str
@@ -28,8 +28,7 @@ class Label:
     of: int
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Operators that one worker applies to a frame, one after the other. Travels to the worker."""
 
     stage: StageId
@@ -44,8 +43,7 @@ class Segment:
         return self.labels[self.main]
 
 
-@dataclass(frozen=True, slots=True)
-class LaidStage:
+class LaidStage(NamedTuple):
     """One stage of a run."""
 
     spec: StageSpec
@@ -58,8 +56,7 @@ class LaidStage:
     senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """All stages of a run, in topological order, and the sinks in the order of the leaves."""
 
     stages: tuple[LaidStage, ...]

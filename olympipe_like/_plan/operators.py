@@ -24,7 +24,7 @@ from olympipe_like._model.options import Placement
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Operator:
     """One step of a plan."""
 
@@ -37,7 +37,7 @@ class Operator:
     counts_down: ClassVar[bool] = True  # one item in is at most one item out, and dropped only by the user's SKIP
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Source(Operator):
     """Where items come from.
 
@@ -52,7 +52,7 @@ class Source(Operator):
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Task(Operator):
     """Each item becomes what the function makes of it; SKIP drops it."""
 
@@ -61,7 +61,7 @@ class Task(Operator):
     function: Function
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ClassTask(Operator):
     """As `Task`, with an instance of the user's class built in each worker and closed at its end."""
 
@@ -75,7 +75,7 @@ class ClassTask(Operator):
     worker_args: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Filter(Operator):
     """Keeps items for which the function is true; without a function those that are not None."""
 
@@ -85,7 +85,7 @@ class Filter(Operator):
     function: Function
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NotNone(Operator):
     """`Filter` without a function."""
 
@@ -93,7 +93,7 @@ class NotNone(Operator):
     counts_down: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Explode(Operator):
     """Each item becomes the items of the iterable that the function makes of it, streamed."""
 
@@ -104,7 +104,7 @@ class Explode(Operator):
     function: Function
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Unbatch(Operator):
     """`Explode` of items that are iterables themselves."""
 
@@ -113,7 +113,7 @@ class Unbatch(Operator):
     counts_down: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Tap(Operator):
     """Calls the function for its effect and passes the item on."""
 
@@ -122,7 +122,7 @@ class Tap(Operator):
     function: Function
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Debug(Operator):
     """Prints every n-th item and passes all on."""
 
@@ -131,7 +131,7 @@ class Debug(Operator):
     every: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch(Operator):
     """Groups items into lists of ``size`` (or what ``collate`` makes of them)."""
 
@@ -143,7 +143,7 @@ class Batch(Operator):
     collate: Literal["list", "stack"] | Function = "list"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Reduce(Operator):
     """Folds all items into one, ``reducer(item, accumulator)``; an empty input gives the initial value."""
 
@@ -155,7 +155,7 @@ class Reduce(Operator):
     reducer: Function
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Split(Operator):
     """The function says for each item what every leg gets; `Leg` picks. None or SKIP: nothing for that leg."""
 
@@ -165,7 +165,7 @@ class Split(Operator):
     legs: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Partition(Operator):
     """As `Split`, into those for which the function is true and the others."""
 
@@ -175,7 +175,7 @@ class Partition(Operator):
     legs: int = 2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Leg(Operator):
     """One leg of a `Split` or `Partition`."""
 
@@ -185,7 +185,7 @@ class Leg(Operator):
     drops_none: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Limit(Operator):
     """The first n items; the source is asked for no more than they need."""
 
@@ -193,7 +193,7 @@ class Limit(Operator):
     amount: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SkipFirst(Operator):
     """All but the first n items."""
 
@@ -201,7 +201,7 @@ class SkipFirst(Operator):
     amount: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Gather(Operator):
     """Merges legs by source position, ties by leg."""
 
@@ -210,7 +210,7 @@ class Gather(Operator):
     counts_down: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Zip(Operator):
     """Pairs the n-th items of its legs; ``strict``: legs of different length are an error."""
 
@@ -220,7 +220,7 @@ class Zip(Operator):
     strict: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GatherArrival(Operator):
     """Merges legs as their items come."""
 
@@ -228,7 +228,7 @@ class GatherArrival(Operator):
     counts_down: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Concat(Operator):
     """One leg after the other; a source that only a later leg uses is not touched before its turn."""
 

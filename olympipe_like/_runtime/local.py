@@ -10,7 +10,6 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from olympipe_like._executors.asyncio_tasks import AsyncExecutor
 from olympipe_like._executors.inline import InlineExecutor
 from olympipe_like._executors.port import ChunkAnswer, ChunkExecutor, ChunkTask, Notice, WorkerBroken, WorkerClosed
 from olympipe_like._executors.threads import ThreadExecutor
@@ -77,6 +76,8 @@ def make_executors(
     if "thread" in wanted:
         made["thread"] = ThreadExecutor(segments, tell)
     if "async" in wanted:
+        from olympipe_like._executors.asyncio_tasks import AsyncExecutor  # asyncio takes 20 ms to import
+
         made["async"] = AsyncExecutor(segments, tell)
     if "inline" in wanted:
         made["inline"] = InlineExecutor(segments, tell)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from olympipe_like._model.topology import StageSpec
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.startup import Surroundings
 
 
-@dataclass(frozen=True, slots=True)
-class HubStage:
+class HubStage(NamedTuple):
     """One stage, as far as the hub needs to know it."""
 
     spec: StageSpec
@@ -22,8 +20,7 @@ class HubStage:
     shipment: bytes | None = None  # of the segment, or of the source, where a process runs it
 
 
-@dataclass(frozen=True, slots=True)
-class RunOrder:
+class RunOrder(NamedTuple):
     """A whole run. Its descriptors come with it, in this order: memory (if any), results, host (if any), feeds."""
 
     stages: tuple[HubStage, ...]
@@ -35,6 +32,5 @@ class RunOrder:
     has_host: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(NamedTuple):
     """Hub to caller: nothing of the run is left, the next may come."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -193,6 +192,8 @@ class Run(Generic[T_co]):
             self.close()
 
     async def __aiter__(self) -> AsyncIterator[T_co]:
+        import asyncio  # takes 20 ms; whoever comes here has it
+
         frames = self.frames()
         try:
             while (frame := await asyncio.to_thread(next, frames, None)) is not None:

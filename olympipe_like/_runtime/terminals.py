@@ -9,11 +9,12 @@ from olympipe_like._plan import checks, drawing
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import lay_out
-from olympipe_like._runtime.run import Run, RunOptions
 from olympipe_like.errors import PlanTypeError
 
 if TYPE_CHECKING:
     import sys
+
+    from olympipe_like._runtime.run import Run, RunOptions
 
     if sys.version_info >= (3, 11):
         from typing import Unpack
@@ -129,4 +130,10 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
     inline = executor == "inline" or (not factories and used <= {"inline"})
     in_hub = not inline and ("process" in used or factories)
+    if in_hub:
+        from olympipe_like._runtime.hub_client import warm_up
+
+        warm_up()
+    from olympipe_like._runtime.run import Run  # what only runs need is loaded with the first one
+
     return Run(layout, inline=inline, in_hub=in_hub, progress=options.get("progress"))

@@ -80,7 +80,7 @@ class WorkStage(Stage):
         for op, counts in enumerate(event.counts):
             self.tally.add(op, counts)
         span = event.frame.count if self._release is not None else task.frame.span if task.frame is not None else 0
-        frame = replace(event.frame, span=span)
+        frame = event.frame.spanning(span)
         self.ledger.payloads.hold(frame)
         late = self.ended or (self._last is not None and task.key > self._last)
         if event.more:
@@ -343,7 +343,8 @@ class WorkStage(Stage):
         if self._release is not None:
             return self.end_if_unwanted(self._release.number)
         if self.spec.role is Role.SCAN:
-            return self.end_if_unwanted(self._taken)
+            # What is still in the worker's hands was passed by frames that were answered for it.
+            return self.end_if_unwanted(min((task.key for task in self.tasks), default=self._taken))
         # Frames keep their numbers, so what no child wants need not come in either.
         cuts = [edge.cut for edge in self.outputs if edge.cut is not None]
         if len(cuts) == len(self.outputs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections import deque
@@ -41,37 +40,12 @@ class FeedPort(Protocol):
         """Say that there is no more."""
 
 
-class _AsyncItems(Iterator[Any]):
-    """An async iterable as an iterator, on a loop of its own."""
-
-    def __init__(self, datas: Any) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._items = aiter_of(datas)
-
-    def __next__(self) -> Any:
-        try:
-            return self._loop.run_until_complete(self._items.__anext__())
-        except StopAsyncIteration:
-            raise StopIteration from None
-
-    def close(self) -> None:
-        """End the async iterator and its loop."""
-        close = getattr(self._items, "aclose", None)
-        if close is not None:
-            self._loop.run_until_complete(close())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-
-
-def aiter_of(datas: Any) -> Any:
-    """Return the async iterator of an async iterable (the builtin came with Python 3.10, its types did not)."""
-    return type(datas).__aiter__(datas)
-
-
 def iterate(datas: Any) -> Iterator[Any]:
     """Return an iterator over a source's items, async or not."""
     if hasattr(type(datas), "__aiter__") and not hasattr(type(datas), "__iter__"):
-        return _AsyncItems(datas)
+        from olympipe_like._worker.async_items import AsyncItems  # asyncio takes 20 ms to import
+
+        return AsyncItems(datas)
     return iter(datas)
 
 

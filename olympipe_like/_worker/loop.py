@@ -8,9 +8,8 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import WorkerId
@@ -26,8 +25,7 @@ from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.startup import Surroundings, prepare
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerOrder:
+class WorkerOrder(NamedTuple):
     """All that a worker process is told at its start."""
 
     worker: WorkerId

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END
@@ -31,8 +30,7 @@ from olympipe_like._worker.steps import (
 _NOTHING = OpCounts()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a worker says to one frame, or the next part of it."""
 
     chunk: Chunk

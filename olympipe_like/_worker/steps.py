@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olympipe_like._model.failure import describe
 from olympipe_like._model.frame import OpCounts
@@ -18,6 +17,9 @@ from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.blame import blame, show
 from olympipe_like._worker.chunk import Chunk, spread_columns
+
+if TYPE_CHECKING:
+    import asyncio
 
 PART_SECONDS = 0.001
 """An exploding generator's items wait for company no longer than this; see `_scheduler.sizing.TARGET_SECONDS`."""
@@ -77,6 +79,8 @@ class PerItem(Step):
         if self.is_async:
             # A coroutine function in a worker that has no loop of its own: one item at a time.
             if self._loop is None:
+                import asyncio  # takes 20 ms, for those who use it
+
                 self._loop = asyncio.new_event_loop()
             return self._loop.run_until_complete(self.run_async(chunk))
         results: list[Any] = []
@@ -88,6 +92,8 @@ class PerItem(Step):
 
     async def run_async(self, chunk: Chunk) -> Chunk:
         """Apply the coroutine function to each item, one after the other."""
+        import asyncio
+
         results: list[Any] = []
         try:
             for item in chunk.items:
