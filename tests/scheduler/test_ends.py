@@ -190,3 +190,19 @@ def test_a_stop_after_the_end_changes_nothing():
     run.stop()
 
     assert run.commands == []
+
+
+def test_a_stage_that_answers_a_failed_frame_unopened_still_gives_what_its_worker_holds():
+    def breaks_after_two(value):
+        yield value
+        yield value
+        if value == 5:
+            raise ValueError(value)
+
+    spread = n.explode(n.source(range(6)), breaks_after_two)
+    layout = lay_out([n.task(n.batch(spread, 1), workers=2), spread])
+
+    for seed in range(300):
+        run = Simulation(layout, seed=seed).run()
+
+        assert [len(run.values(sink)) for sink in layout.sinks] == [12, 12]
