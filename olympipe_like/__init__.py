@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from olympipe_like._model.options import SKIP
+    from olympipe_like._model.options import SKIP, Retry
     from olympipe_like._observe.report import Report
     from olympipe_like._runtime.run import Run
     from olympipe_like.errors import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SourceExhausted,
         SourceFailed,
         StageFailed,
+        TooManyFailures,
         WorkerLost,
     )
     from olympipe_like.pipeline import Pipeline
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Pipeline": "olympipe_like.pipeline",
+    "Retry": "olympipe_like._model.options",
     "Report": "olympipe_like._observe.report",
     "Run": "olympipe_like._runtime.run",
     "SKIP": "olympipe_like._model.options",
@@ -45,10 +47,12 @@ __all__ = [
     "PlanError",
     "PlanTypeError",
     "Report",
+    "Retry",
     "Run",
     "SourceExhausted",
     "SourceFailed",
     "StageFailed",
+    "TooManyFailures",
     "WorkerLost",
 ]
 

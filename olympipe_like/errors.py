@@ -5,9 +5,10 @@ PipelineError
 │   └── PlanTypeError (TypeError)
 ├── PipelineExecutionError (RuntimeError)   a run
 │   ├── StageFailed                   your function; also an instance of what it raised
-│   │   └── SourceFailed              your source
+│   │   ├── SourceFailed              your source
+│   │   └── WorkerLost                the machine: a worker died, too often
+│   ├── TooManyFailures               more failed than max_failures allows
 │   ├── SourceExhausted               a one-shot source was asked twice
-│   ├── WorkerLost                    the machine: a worker died
 │   └── InternalError                 ours: please report
 """
 
@@ -75,10 +76,30 @@ class StageFailed(PipelineExecutionError):
         self.what, self.worker, self.remote_traceback = what, worker, remote_traceback
 
     def __str__(self) -> str:
-        where = f" — {self.position}: {self.item}" if self.position else ""
+        where = ": ".join(part for part in (self.position, self.item) if part)
+        where = f" — {where}" if where else ""
         by = f"  [{self.worker}]" if self.worker else ""
         text = f"stage {self.place} {self.stage!r}: {self.what}{where}{by}"
         return f"{text}\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else text
+
+
+class WorkerLost(StageFailed):
+    """A worker ended without being asked to, more often than ``worker_retries`` allows.
+
+    ``position`` and ``item`` name the item it was working on; where that is not known, ``position`` says what it held.
+    """
+
+
+class TooManyFailures(PipelineExecutionError):
+    """More items failed than ``max_failures`` allows; the last of them is the ``__cause__``, where it is known."""
+
+    def __init__(self, failed: int, seen: int, allowed: float) -> None:
+        super().__init__(failed, seen, allowed)
+        self.failed, self.seen, self.allowed = failed, seen, allowed
+
+    def __str__(self) -> str:
+        share = f" ({self.failed / self.seen:.1%})" if self.allowed < 1 and self.seen else ""
+        return f"{self.failed} of {self.seen} items failed{share}, more than max_failures={self.allowed} allows"
 
 
 class SourceFailed(StageFailed):
@@ -101,18 +122,6 @@ class SourceExhausted(PipelineExecutionError):
             f"source {self.source!r} was already consumed: it is an iterator and gives its items once. "
             "To run a pipeline again give it a list, or the function that makes the iterator: Pipeline(make, *args)"
         )
-
-
-class WorkerLost(PipelineExecutionError):
-    """A worker ended without being asked to, and what it held cannot be given to another."""
-
-    def __init__(self, stage: str, place: str, what: str, held: str, worker: str) -> None:
-        super().__init__(stage, place, what, held, worker)
-        self.stage, self.place, self.what, self.held, self.worker = stage, place, what, held, worker
-
-    def __str__(self) -> str:
-        held = f" — {self.held}" if self.held else ""
-        return f"stage {self.place} {self.stage!r}: {self.what}{held}  [{self.worker}]"
 
 
 class InternalError(PipelineExecutionError):

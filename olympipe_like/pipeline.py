@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from olympipe_like._model.options import SKIP, ExecutorName
+from olympipe_like._model.options import SKIP, ExecutorName, OnError, PolicyOptions, WorkerOptions
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
@@ -13,6 +13,14 @@ from olympipe_like._plan.checks import NewStage
 from olympipe_like._plan.graph import Node
 from olympipe_like._runtime.sources import OneShot
 from olympipe_like._runtime.terminals import Runnable
+
+if TYPE_CHECKING:
+    import sys
+
+    if sys.version_info >= (3, 11):
+        from typing import Unpack
+    else:
+        from typing_extensions import Unpack
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -72,12 +80,14 @@ class Pipeline(Runnable[T]):
         self,
         task: Callable[[T], Any],
         workers: int = 1,
+        on_error: OnError = "raise",
         *,
         count: int | None = None,
         ordered: bool = True,
         executor: ExecutorName | None = None,
         queue_size: int | None = None,
         name: str | None = None,
+        **policy: Unpack[WorkerOptions],
     ) -> Pipeline[Any]:
         """Make of each item what the function returns; `SKIP` drops the item, None is an ordinary value.
 
@@ -92,7 +102,7 @@ class Pipeline(Runnable[T]):
         """
         stage = NewStage(name, task, "task")
         checks.function(stage.where, "task", task, or_transform=True)
-        placed = stage.place(task, workers, count, ordered, executor, queue_size)
+        placed = stage.place(task, workers, count, ordered, executor, queue_size, {"on_error": on_error, **policy})
         return self._then(ops.Task(name=stage.name, placement=placed, function=task), site=stage.site)
 
     def class_task(
@@ -110,6 +120,7 @@ class Pipeline(Runnable[T]):
         executor: ExecutorName | None = None,
         queue_size: int | None = None,
         name: str | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> Pipeline[Any]:
         """As `task`, with a method of an instance that each worker builds for itself and closes at the end.
 
@@ -125,7 +136,7 @@ class Pipeline(Runnable[T]):
         method = checks.method_of(stage.where, "class_method", class_constructor, class_method)
         if close_method is not None:
             checks.method_of(stage.where, "close_method", class_constructor, close_method)
-        placed = stage.place(method, workers, count, ordered, executor, queue_size)
+        placed = stage.place(method, workers, count, ordered, executor, queue_size, options=policy)
         op = ops.ClassTask(
             name=stage.name,
             placement=placed,
@@ -148,6 +159,7 @@ class Pipeline(Runnable[T]):
         executor: ExecutorName | None = None,
         queue_size: int | None = None,
         name: str | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> Pipeline[T]:
         """Keep the items for which the function is true; without a function those that are not None.
 
@@ -157,7 +169,7 @@ class Pipeline(Runnable[T]):
         [1, 0]
         """
         stage = NewStage(name, keep_if_true, "filter")
-        placed = stage.place(keep_if_true, workers, count, ordered, executor, queue_size)
+        placed = stage.place(keep_if_true, workers, count, ordered, executor, queue_size, options=policy)
         op: ops.Operator = ops.NotNone(name=stage.name)
         if keep_if_true is not None:
             checks.function(stage.where, "keep_if_true", keep_if_true)
@@ -174,6 +186,7 @@ class Pipeline(Runnable[T]):
         executor: ExecutorName | None = None,
         queue_size: int | None = None,
         name: str | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> Pipeline[Any]:
         """Make each item into the items of the iterable the function returns; generators stream, endless ones too.
 
@@ -186,7 +199,7 @@ class Pipeline(Runnable[T]):
             return self._then(ops.Unbatch(name=name or "explode"), site=call_site())
         stage = NewStage(name, explode_function, "explode")
         checks.sync_function(stage.where, "explode_function", explode_function)
-        placed = stage.place_sync(workers, count, ordered, executor, queue_size)
+        placed = stage.place_sync(workers, count, ordered, executor, queue_size, options=policy)
         return self._then(ops.Explode(name=stage.name, placement=placed, function=explode_function), site=stage.site)
 
     def unbatch(self) -> Pipeline[Any]:
@@ -263,6 +276,7 @@ class Pipeline(Runnable[T]):
         *,
         executor: ExecutorName | None = None,
         name: str | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> Pipeline[T]:
         """Call the function with each item and pass the item on.
 
@@ -273,7 +287,7 @@ class Pipeline(Runnable[T]):
         """
         stage = NewStage(name, fn, "tap")
         checks.function(stage.where, "fn", fn)
-        placed = stage.place(fn, 1, None, True, executor, None)
+        placed = stage.place(fn, 1, None, True, executor, options=policy)
         return self._then(ops.Tap(name=stage.name, placement=placed, function=fn), site=stage.site)
 
     def debug(self, label: str = "", every: int = 1) -> Pipeline[T]:
@@ -298,6 +312,7 @@ class Pipeline(Runnable[T]):
         *,
         executor: ExecutorName | None = None,
         name: str | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> tuple[Pipeline[Any], ...]:
         """Return ``n`` legs; the function returns what each gets of an item, None or `SKIP` for nothing.
 
@@ -310,12 +325,17 @@ class Pipeline(Runnable[T]):
         stage = NewStage(name, split_function, "split")
         checks.sync_function(stage.where, "split_function", split_function)
         legs = checks.legs_of(stage.where, split_function, n)
-        placed = stage.place(split_function, 1, None, True, executor, None)
+        placed = stage.place(split_function, 1, None, True, executor, options=policy)
         op = ops.Split(name=stage.name, placement=placed, function=split_function, legs=legs)
         return self._legs(op, legs, stage, drops_none=True)
 
     def partition(
-        self, predicate: Callable[[T], Any], *, executor: ExecutorName | None = None, name: str | None = None
+        self,
+        predicate: Callable[[T], Any],
+        *,
+        executor: ExecutorName | None = None,
+        name: str | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> tuple[Pipeline[T], Pipeline[T]]:
         """Return the items for which the function is true, and the others.
 
@@ -325,7 +345,7 @@ class Pipeline(Runnable[T]):
         """
         stage = NewStage(name, predicate, "partition")
         checks.sync_function(stage.where, "predicate", predicate)
-        placed = stage.place_sync(1, None, True, executor, None)
+        placed = stage.place_sync(1, None, True, executor, options=policy)
         op = ops.Partition(name=stage.name, placement=placed, function=predicate)
         true, false = self._legs(op, 2, stage, drops_none=False)
         return true, false

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed
+from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, answered
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
 from olympipe_like._worker.blame import blame, text_of
@@ -71,5 +71,5 @@ class InlineExecutor:
         seconds = perf_counter() - began
         if answer.more:
             self._paused[worker] = answers
-        self._tell(ChunkAnswer(worker, answer.chunk, answer.counts, seconds, answer.more, answer.done))
+        self._tell(answered(worker, answer, seconds))
         return True

@@ -9,6 +9,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.program import Answer
 
 
 class ChunkTask(NamedTuple):
@@ -30,6 +31,7 @@ class ChunkAnswer(NamedTuple):
     seconds: float
     more: bool
     done: bool
+    records: tuple[Failure, ...] = ()
 
 
 class WorkerBroken(NamedTuple):
@@ -43,6 +45,11 @@ class WorkerClosed(NamedTuple):
     """Such a worker has ended as it was asked to."""
 
     worker: WorkerId
+
+
+def answered(worker: WorkerId, answer: Answer, seconds: float) -> ChunkAnswer:
+    """Return what a worker tells of an answer it made."""
+    return ChunkAnswer(worker, answer.chunk, answer.counts, seconds, answer.more, answer.done, answer.records)
 
 
 Notice = ChunkAnswer | WorkerBroken | WorkerClosed

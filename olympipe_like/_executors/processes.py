@@ -20,7 +20,7 @@ class WorkerProcess:
 
     def __init__(self, context: Any, order: WorkerOrder, name: str, close_first: Callable[[], None]) -> None:
         ours, theirs = socket.socketpair()
-        self.order = order
+        self.cell = order.cell
         self.channel = Channel(ours)
         self._handle: int | None = None
         self._process = context.Process(target=_begin, args=(order, theirs, ours, close_first), name=name)
@@ -60,6 +60,8 @@ class WorkerProcess:
             os.close(self._handle)
             self._handle = None
         self._process.close()
+        if self.cell is not None:
+            self.cell.close()
         return code
 
 

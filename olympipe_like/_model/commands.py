@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from olympipe_like._model.failure import GivenUp
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import PayloadId, StageId, WorkerId
 
@@ -25,6 +26,16 @@ class RunFrame(NamedTuple):
     frame: Frame | None  # None: this leg has ended
     part_items: int  # how many items an answering part should have at most
     skip_items: int = 0  # items of the answer that an earlier, lost worker already gave
+    careful: bool = False  # note for each item that it has begun: a loss must tell whose it was
+    poison: tuple[GivenUp, ...] = ()  # items not to be run
+    replay: bool = False  # answered before: a successor hears it for its memory only
+
+
+class RestoreWorker(NamedTuple):
+    """Let a worker remember what its predecessor knew."""
+
+    worker: WorkerId
+    snapshot: object
 
 
 class ContinueFrame(NamedTuple):
@@ -60,6 +71,13 @@ class Deliver(NamedTuple):
     frame: Frame
 
 
+class ReportDropped(NamedTuple):
+    """Hand the records of items that failed and were dropped to the caller."""
+
+    stage: StageId
+    records: tuple[object, ...]
+
+
 class EndSink(NamedTuple):
     """The caller has been given all there is on this sink."""
 
@@ -89,6 +107,14 @@ class FailRun(NamedTuple):
     frame: Frame | None = None
 
 
+class GiveUp(NamedTuple):
+    """More items failed than the run allows."""
+
+    failed: int
+    seen: int  # items that came from the sources
+    allowed: int | float
+
+
 Command = (
     StartWorker
     | RunFrame
@@ -101,4 +127,7 @@ Command = (
     | FreePayload
     | FinishRun
     | FailRun
+    | RestoreWorker
+    | ReportDropped
+    | GiveUp
 )

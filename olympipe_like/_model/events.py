@@ -33,6 +33,9 @@ class FrameReturned(NamedTuple):
     seconds: float  # spent by the worker on this part, decoding and encoding included
     more: bool = False  # another part follows when the worker is told to continue
     done: bool = False  # the stage wants no further input
+    records: tuple[object, ...] = ()  # of items that were dropped; opaque here
+    snapshot: object | None = None  # what the stage remembers now; None: no new one; empty: it cannot be kept
+    rss: int = 0  # bytes of memory the worker holds, where asked for
 
 
 class WorkerLost(NamedTuple):
@@ -42,6 +45,9 @@ class WorkerLost(NamedTuple):
     worker: WorkerId
     exit_code: int | None  # below 0: killed by that signal; None: never known
     pid: int | None = None
+    ordinal: int | None = None  # which of the frame's items it was at, where that is known
+    excused: bool = False  # it was ended by mistake: no item is to blame
+    timed_out: bool = False  # it was ended because that item took too long
 
 
 class WorkerFailed(NamedTuple):

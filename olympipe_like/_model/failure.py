@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from olympipe_like._model.identity import END, Path
 
@@ -16,7 +16,7 @@ ITEM_LIMIT = 80  # characters of an item's repr
 class Failure:
     """What happened to an item, where, and the exception if it can be rebuilt elsewhere."""
 
-    kind: Literal["stage", "source", "worker"] = "stage"
+    kind: Literal["stage", "source", "worker", "run"] = "stage"  # run: the exception is what the caller gets
     stage: str
     place: str  # '2/3'
     what: str  # type and text
@@ -28,6 +28,9 @@ class Failure:
     exception: bytes | None = None  # pickled; None: it cannot be rebuilt
     exception_type: bytes | None = None  # pickled by name, for errors whose instance does not travel
     original: BaseException | None = None  # the exception itself, where it never left its process
+    attempts: int = 1  # how often its function was tried, or how many workers it cost
+    input: bytes | None = None  # the failed item, where it is to be kept and could be encoded
+    collected: bool = False  # dropped from the stream; the caller keeps the record
 
     def pack(self) -> bytes:
         """Return the record as bytes that travel with a frame."""
@@ -39,6 +42,17 @@ class Failure:
         failure = pickle.loads(data)
         assert isinstance(failure, Failure)
         return failure
+
+
+class GivenUp(NamedTuple):
+    """An item that is not run again: it cost too many workers, or too much time."""
+
+    ordinal: int  # which of the items its frame gives the stage's function, from 0
+    attempts: int
+    slot: int  # of the worker it cost last
+    pid: int | None
+    exit_code: int | None
+    timed_out: bool
 
 
 def describe(path: Path) -> str:

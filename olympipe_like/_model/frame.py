@@ -39,3 +39,4 @@ class OpCounts(NamedTuple):
     filtered: int = 0
     failed: int = 0
     merged: int = 0
+    retried: int = 0  # further tries of items that raised

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
 
 ExecutorName = Literal["process", "thread", "async", "inline"]
 EXECUTORS: tuple[ExecutorName, ...] = ("process", "thread", "async", "inline")
@@ -25,11 +26,92 @@ class Skip:
 SKIP = Skip()
 
 
+class Limits(NamedTuple):
+    """What a whole run may cost."""
+
+    max_failures: float | None = None  # items, or below 1 a share of the source's
+    memory: int | None = None  # bytes of items on their way
+
+
+NO_LIMITS = Limits()
+
+OnError = Literal["raise", "skip", "collect"] | Callable[[Any, Exception], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often an item that raised is tried again, after how long, and for which exceptions.
+
+    Parameters
+    ----------
+    times : int, at least 0
+        Tries after the first.
+    wait : float, seconds
+        Before the first of them.
+    factor : float, at least 1
+        By how much each wait is longer than the one before.
+    on : tuple of exception types
+        Others are not tried again. With `TimeoutError` among them an item that ran into ``timeout`` is.
+    """
+
+    times: int = 1
+    wait: float = 0.0
+    factor: float = 2.0
+    on: tuple[type[BaseException], ...] = (Exception,)
+
+    def __post_init__(self) -> None:
+        on: object = self.on  # whatever its annotation says
+        kinds = on if isinstance(on, tuple) else (on,)
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+            raise TypeError(f"Retry: on must be a tuple of exception types, got {on!r}")
+        object.__setattr__(self, "on", kinds)
+        if type(self.times) is not int:
+            raise TypeError(f"Retry: times must be a whole number, got {self.times!r}")
+        for name, least in (("times", 0), ("wait", 0), ("factor", 1)):
+            value = getattr(self, name)
+            if not value >= least:
+                raise ValueError(f"Retry: {name} must be >= {least}, got {value!r}")
+
+    @property
+    def timeouts(self) -> int:
+        """How often an item that ran into its timeout is tried again."""
+        return self.times if any(issubclass(TimeoutError, kind) for kind in self.on) else 0
+
+
+class WorkerOptions(TypedDict, total=False):
+    """What every stage that runs user code accepts by keyword, about items that fail and workers that die."""
+
+    retries: int | Retry  # tries after the first
+    timeout: float | None  # seconds per item; process workers are replaced, coroutines are cancelled
+    worker_retries: int  # how many workers an item may cost before it counts as failed (default 2 after the first)
+    max_items_per_worker: int | None  # a worker is replaced after so many
+    max_rss: int | str | None  # a worker is replaced when it holds more memory: bytes, or "2GB"
+
+
+class PolicyOptions(WorkerOptions, total=False):
+    """As `WorkerOptions`, and what becomes of an item that fails for good."""
+
+    on_error: OnError  # raise (default): the run fails; skip, collect: drop the item; callable: gives its replacement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What happens to an item that fails, and to the worker it fails in."""
+
+    on_error: OnError = "raise"
+    retry: Retry = field(default=Retry(times=0))
+    timeout: float | None = None  # seconds
+    worker_retries: int = 2
+    max_items: int | None = None  # of one worker
+    max_rss: int | None = None  # bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a stage runs and how much of it at once."""
+    """Where a stage runs, how much of it at once, and what happens when it fails."""
 
     executor: ExecutorName = "process"
     workers: int = 1
     ordered: bool = True
     queue_size: int | None = None
+    policy: Policy = field(default=Policy())

@@ -19,6 +19,7 @@ class StageTally(NamedTuple):
     blocked: float
     waiting: int
     capacity: int
+    lost_workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class StageStats:
     blocked: float  # seconds its workers were idle because what follows was full
     waiting: int  # items waiting in front of it now
     capacity: int  # how many may wait there
-    expected: int | None  # how many items will come in, if known (len of the source through 1:1 steps)
+    retried: int = 0  # further tries of items that raised
+    lost_workers: int = 0
+    expected: int | None = None  # how many items will come in, if known (len of the source through 1:1 steps)
 
 
 @dataclass(frozen=True, slots=True)

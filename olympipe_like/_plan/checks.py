@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import typing
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any
 
-from olympipe_like._model.options import EXECUTORS, ExecutorName, Placement
+from olympipe_like._model.options import EXECUTORS, ExecutorName, OnError, Placement, Policy, PolicyOptions, Retry
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node, gave_up_order
 from olympipe_like.errors import PlanError, PlanTypeError
@@ -59,6 +60,74 @@ def is_async(value: object) -> bool:
     return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
 
 
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def nbytes(where: str, name: str, value: object) -> int:
+    """Return a number of bytes given as such, or as a text like "512MB" or "2 GiB"."""
+    if not isinstance(value, str):
+        return whole_number(where, name, value, 1)
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+    unit = _UNITS.get(found[2].upper()) if found else None
+    if found is None or unit is None or float(found[1]) * unit < 1:
+        raise PlanError(f'{where}: {name} must be a number of bytes, or a text like "512MB" or "2GiB", got {value!r}')
+    return int(float(found[1]) * unit)
+
+
+def seconds(where: str, name: str, value: object) -> float:
+    """Return a positive number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PlanTypeError(f"{where}: {name} must be a number of seconds, got {_show(value)}")
+    if not 0 < value < float("inf"):
+        raise PlanError(f"{where}: {name} must be > 0 seconds, got {value}")
+    return float(value)
+
+
+def max_failures(where: str, value: object) -> int | float:
+    """Return how many items of a run may fail: a number, or a share below 1."""
+    if isinstance(value, float):
+        if not 0 <= value < 1:
+            raise PlanError(
+                f"{where}: max_failures must be a number of items, or a share from 0 to below 1, got {value}"
+            )
+        return value
+    return whole_number(where, "max_failures", value, 0)
+
+
+def policy(where: str, options: Mapping[str, object], executor_name: ExecutorName) -> Policy:
+    """Return the policy these options describe."""
+    unknown = set(options) - set(PolicyOptions.__annotations__)
+    if unknown:
+        raise PlanTypeError(f"{where}: unknown option {min(unknown)!r}")
+    on_error = options.get("on_error", "raise")
+    if on_error not in ("raise", "skip", "collect"):
+        if not callable(on_error):
+            raise PlanError(
+                f'{where}: on_error must be "raise", "skip", "collect" or a function of item and exception, '
+                f"got {_show(on_error)}"
+            )
+        sync_function(where, "on_error", on_error)
+    retries = options.get("retries", 0)
+    retry = retries if isinstance(retries, Retry) else Retry(times=whole_number(where, "retries", retries, 0))
+    timeout = options.get("timeout")
+    if timeout is not None:
+        timeout = seconds(where, "timeout", timeout)
+        if executor_name not in ("process", "async"):
+            raise PlanError(
+                f"{where}: timeout= needs a worker that can be ended: executor must be "
+                f'"process" or "async", got {executor_name!r}'
+            )
+    max_items, max_rss = options.get("max_items_per_worker"), options.get("max_rss")
+    return Policy(
+        on_error=typing.cast("OnError", on_error),
+        retry=retry,
+        timeout=timeout,
+        worker_retries=whole_number(where, "worker_retries", options.get("worker_retries", 2), 0),
+        max_items=None if max_items is None else whole_number(where, "max_items_per_worker", max_items, 1),
+        max_rss=None if max_rss is None else nbytes(where, "max_rss", max_rss),
+    )
+
+
 def placement(
     where: str,
     *,
@@ -67,6 +136,7 @@ def placement(
     ordered: object,
     executor_name: object,
     queue_size: object,
+    options: Mapping[str, object],
     default: ExecutorName = "process",
 ) -> Placement:
     """Return the placement these options describe."""
@@ -80,13 +150,16 @@ def placement(
             ordered=ordered,
             executor_name=executor_name,
             queue_size=queue_size,
+            options=options,
             default=default,
         )
+    chosen = default if executor_name is None else executor(where, executor_name)
     return Placement(
-        executor=default if executor_name is None else executor(where, executor_name),
+        executor=chosen,
         workers=whole_number(where, "workers", workers, 1),
         ordered=flag(where, "ordered", ordered),
         queue_size=None if queue_size is None else whole_number(where, "queue_size", queue_size, 1),
+        policy=policy(where, options, chosen),
     )
 
 
@@ -237,6 +310,7 @@ class NewStage:
         ordered: object = True,
         executor_name: object = None,
         queue_size: object = None,
+        options: Mapping[str, object] | None = None,
     ) -> Placement:
         """Return the placement the options describe; async functions run on an event loop by default."""
         default: ExecutorName = "async" if is_async(called) else "process"
@@ -247,12 +321,21 @@ class NewStage:
             ordered=ordered,
             executor_name=executor_name,
             queue_size=queue_size,
+            options=options or {},
             default=default,
         )
 
-    def place_sync(self, *options: object) -> Placement:
+    def place_sync(
+        self,
+        workers: object = 1,
+        count: object = None,
+        ordered: object = True,
+        executor_name: object = None,
+        queue_size: object = None,
+        options: Mapping[str, object] | None = None,
+    ) -> Placement:
         """As `place`, for steps that cannot run on an event loop."""
-        placed = self.place(None, *options)
+        placed = self.place(None, workers, count, ordered, executor_name, queue_size, options)
         if placed.executor == "async":
             raise PlanError(f'{self.where}: executor must be "process", "thread" or "inline" here, got \'async\'')
         return placed

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import ExecutorName, Placement
@@ -36,6 +36,7 @@ class Segment(NamedTuple):
     labels: tuple[Label, ...]
     legs: int
     main: int = 0  # which of them the stage is named after
+    keeps_failed: bool = False  # failed items are wanted with their records
 
     @property
     def label(self) -> Label:
@@ -233,6 +234,7 @@ class _Builder:
             unbounded_legs=self._unbounded_legs(first) if group.role is Role.CONCAT else (),
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
             ops=len(group.nodes),
+            **_faults(placement),
         )
         segment = None
         if works:
@@ -267,6 +269,22 @@ class _Builder:
             for leg, node in enumerate(concat.inputs)
             if any(self._sources[node] & self._sources[earlier] for earlier in concat.inputs[:leg])
         )
+
+
+def _faults(placement: Placement | None) -> dict[str, Any]:
+    """Return what the scheduler must know of a stage's workers being lost."""
+    if placement is None or placement.executor != "process":
+        return {}
+    policy = placement.policy
+    return {
+        "may_die": True,
+        # Without a second chance, and where time is limited, the first loss must tell whose it was.
+        "careful": policy.worker_retries == 0 or policy.timeout is not None,
+        "worker_retries": policy.worker_retries,
+        "timeout_retries": policy.retry.timeouts,
+        "max_items": policy.max_items,
+        "max_rss": policy.max_rss,
+    }
 
 
 def _label(nodes: Sequence[Node]) -> dict[Node, Label]:

@@ -14,6 +14,9 @@ from olympipe_like._model.commands import (
     FailRun,
     FinishRun,
     FreePayload,
+    GiveUp,
+    ReportDropped,
+    RestoreWorker,
     RunFrame,
     StartWorker,
     StopSource,
@@ -37,6 +40,9 @@ class Hands(Protocol):
     def free(self, command: FreePayload) -> None: ...
     def finish(self) -> None: ...
     def fail(self, command: FailRun) -> None: ...
+    def give_up(self, command: GiveUp) -> None: ...
+    def restore(self, command: RestoreWorker) -> None: ...
+    def report_dropped(self, command: ReportDropped) -> None: ...
 
 
 class Driver:
@@ -80,5 +86,11 @@ class Driver:
                     hands.finish()
                 case FailRun():
                     hands.fail(command)
+                case ReportDropped():
+                    hands.report_dropped(command)
+                case RestoreWorker():
+                    hands.restore(command)
+                case GiveUp():
+                    hands.give_up(command)
                 case _:
                     assert_never(command)

@@ -138,6 +138,7 @@ class Host:
                 notice.more,
                 notice.done,
                 self._port.returned(),
+                tuple(record.pack() for record in notice.records),
             )
             self._connection.send(message, inline)
 

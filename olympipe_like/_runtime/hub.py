@@ -1,14 +1,9 @@
-"""The hub process: one run after the other, each driven by a single-threaded loop; forks the workers.
-
-A fresh interpreter that never imports the user's modules: it can fork safely at any time, and nothing of the caller's
-threads and locks is in it. It ends when its caller is gone.
-"""
+"""One run in the hub process: driven by a single-threaded loop that forks the workers."""
 
 from __future__ import annotations
 
 import os
 import socket
-import warnings
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -22,6 +17,9 @@ from olympipe_like._model.commands import (
     EndSink,
     FailRun,
     FreePayload,
+    GiveUp,
+    ReportDropped,
+    RestoreWorker,
     RunFrame,
     StartWorker,
     StopSource,
@@ -36,50 +34,22 @@ from olympipe_like._model.events import (
     WorkerFailed,
     WorkerLost,
 )
-from olympipe_like._model.failure import Failure
+from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._runtime.deadlines import Deadlines
 from olympipe_like._runtime.driver import Driver
-from olympipe_like._runtime.obituary import worker_lost
-from olympipe_like._runtime.orders import HubStage, Idle, RunOrder
+from olympipe_like._runtime.obituary import given_up, too_many, worker_lost
+from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
-from olympipe_like._runtime.preloading import preload
 from olympipe_like._runtime.vault import Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
-from olympipe_like._transport.connection import Channel, Connection, Message
+from olympipe_like._transport.connection import Channel, Message
+from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.loop import WorkerOrder
-from olympipe_like._worker.startup import ignore_interrupts, keep_large_blocks
 
 CLOSE_SECONDS = 10.0  # how long the workers of a finished run may take to close what they built
 LEAVE_SECONDS = 0.2  # how long those of a run that was left may take to end the item at hand
-
-
-def main(descriptor: int) -> None:
-    """Serve the caller at the other end of the descriptor until it is gone."""
-    ignore_interrupts()
-    keep_large_blocks()
-    # Libraries that were forked with threads alive warn; here there is one thread, and OpenBLAS ends its own first.
-    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
-    import multiprocess
-
-    context = multiprocess.get_context("fork")
-    control_socket = socket.socket(fileno=descriptor)
-    control = Connection(control_socket)
-    while True:
-        try:
-            mark, descriptors, _, _ = socket.recv_fds(control_socket, 1, 250)
-            if not mark:
-                return
-            order, _ = control.receive()
-        except (EOFError, OSError):
-            return
-        assert isinstance(order, RunOrder)
-        preload(order)
-        HubRun(order, descriptors, context, control_socket).serve()
-        try:
-            control.send(Idle())
-        except OSError:
-            return
 
 
 class _Worker:
@@ -92,6 +62,7 @@ class _Worker:
         self.process = process
         self.in_hand = 0  # frames given and not answered
         self.stopping = False
+        self.overdue: tuple[int, float] | None = None  # the item it was ended for, and when that had begun
 
 
 class HubRun:
@@ -120,7 +91,8 @@ class HubRun:
                 source = stage.spec.id
                 self._sources[source] = self._connect(descriptors.pop(0), partial(self._from_source, source), _nothing)
         assert not descriptors
-        self._driver = Driver(Scheduler([stage.spec for stage in order.stages]), self)
+        self._deadlines = Deadlines()
+        self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -134,7 +106,10 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                self._peers.wait(due - monotonic() if due is not None else None)
+                now = monotonic()
+                looks = [at for at in (due, self._deadlines.next_look(now)) if at is not None]
+                self._peers.wait(min(looks) - now if looks else None)
+                self._end_overdue()
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
@@ -142,6 +117,15 @@ class HubRun:
             self._end()
         finally:
             self._clean_up()
+
+    def _end_overdue(self) -> None:
+        """End the workers that have been at one item for too long, even those that are stopped or deep in C."""
+        for identity, at in self._deadlines.overdue(monotonic()):
+            worker = self._workers[identity]
+            assert worker.process is not None
+            worker.overdue = at
+            self._deadlines.forget(identity)
+            worker.process.kill()
 
     def _connect(self, descriptor: int, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
         return self._peers.add(Channel(socket.socket(fileno=descriptor)), receive, gone)
@@ -181,6 +165,7 @@ class HubRun:
             frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
             if not message.more:
                 worker.in_hand -= 1
+                self._deadlines.set_busy(message.worker, busy=worker.in_hand > 0)
             event = FrameReturned(
                 at=monotonic(),
                 worker=message.worker,
@@ -189,6 +174,9 @@ class HubRun:
                 seconds=message.seconds,
                 more=message.more,
                 done=message.done,
+                records=message.records,
+                snapshot=message.snapshot,
+                rss=message.rss,
             )
             self._handle(event)
         elif isinstance(message, wire.Broken):
@@ -215,10 +203,24 @@ class HubRun:
         self._peers.finish(found.peer)
         del self._workers[worker]
         self._vault.take_back(found.peer)
+        self._deadlines.forget(worker)
         pid = process.pid
+        at = process.cell.read() if process.cell is not None else None
         code = process.reap()
-        if not found.stopping:
-            self._handle(WorkerLost(at=monotonic(), worker=worker, exit_code=code, pid=pid))
+        if found.stopping:
+            return
+        # Between our look and its end it may have come to the next item, which is not to blame.
+        excused = found.overdue is not None and found.overdue != at
+        event = WorkerLost(
+            at=monotonic(),
+            worker=worker,
+            exit_code=code,
+            pid=pid,
+            ordinal=at[0] if at is not None and not excused else None,
+            timed_out=found.overdue is not None and not excused,
+            excused=excused,
+        )
+        self._handle(event)
 
     def _source_died(self, source: StageId) -> None:
         process = self._source_processes.pop(source)
@@ -242,6 +244,8 @@ class HubRun:
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
         self._workers[command.worker] = _Worker(stage, command.slot, peer, process)
         self._peers.watch(process.death_handle, partial(self._died, command.worker))
+        if stage.timeout is not None and process.cell is not None:
+            self._deadlines.watch(command.worker, process.cell, stage.timeout)
 
     def _start_source(self, stage: HubStage) -> None:
         source = stage.spec.id
@@ -262,6 +266,8 @@ class HubRun:
             surroundings=self._order.surroundings,
             parent=os.getpid(),
             memory=self._vault.memory,
+            cell=ProgressCell(),
+            tells_rss=stage.spec.max_rss is not None,
         )
         name = f"olympipe-{stage.label.name}-{slot}"
         return WorkerProcess(self._context, order, name, self._close_inherited)
@@ -274,6 +280,7 @@ class HubRun:
     def run_frame(self, command: RunFrame) -> None:
         worker = self._workers[command.worker]
         worker.in_hand += 1
+        self._deadlines.set_busy(command.worker, busy=True)
         frame = command.frame
         parcel, payload = self._vault.open(frame) if frame is not None else (None, None)
         failure = frame.failure if frame is not None else None
@@ -291,8 +298,25 @@ class HubRun:
             part_items=command.part_items,
             skip_items=command.skip_items,
             slot=self._vault.grant(worker.peer, command.stage, worker.in_hand),
+            careful=command.careful,
+            poison=tuple((case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison),
+            replay=command.replay,
         )
         worker.peer.send(message, payload)
+
+    def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
+        return given_up(stage.label, case, stage.timeout).pack()
+
+    def restore(self, command: RestoreWorker) -> None:
+        snapshot = command.snapshot
+        assert isinstance(snapshot, bytes)
+        self._workers[command.worker].peer.send(wire.Restore(command.worker, snapshot))
+
+    def report_dropped(self, command: ReportDropped) -> None:
+        self._results.send(wire.Dropped(tuple(_packed(record) for record in command.records)))
+
+    def give_up(self, command: GiveUp) -> None:
+        self._fail(too_many(command.failed, command.seen, command.allowed))
 
     def go_on(self, command: ContinueFrame) -> None:
         worker = self._workers[command.worker]
@@ -391,6 +415,11 @@ class HubRun:
         self._kill_all()
         self._peers.close()
         self._vault.close()
+
+
+def _packed(record: object) -> bytes:
+    assert isinstance(record, bytes)
+    return record
 
 
 def _nothing() -> None:

@@ -22,7 +22,8 @@ IDLE_SECONDS = 5.0  # how long a hub may take to end the last workers of a run t
 KEPT_WARM = 1  # more idle hubs than this are ended: several runs at once are rare
 
 _START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); from olympipe_like._runtime.hub import main; main(int(sys.argv[1]))"
+    "import sys; sys.path.insert(0, sys.argv[2]); "
+    "from olympipe_like._runtime.hub_main import main; main(int(sys.argv[1]))"
 )
 _PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
-from olympipe_like._model.options import ExecutorName
+from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
 from olympipe_like._model.stats import StageTally
 from olympipe_like._plan.layout import LaidStage, Layout, Segment
 from olympipe_like._runtime import hub_client
 from olympipe_like._runtime.host import Host
-from olympipe_like._runtime.local import WAITING, Waiting, executor_here
+from olympipe_like._runtime.local import WAITING, Dropped, Waiting, executor_here
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.preloading import to_preload
 from olympipe_like._runtime.sources import maker_of
@@ -40,7 +40,7 @@ JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits i
 class HubRun:
     """One run in a hub process."""
 
-    def __init__(self, layout: Layout, status_interval: float | None) -> None:
+    def __init__(self, layout: Layout, status_interval: float | None, limits: Limits = NO_LIMITS) -> None:
         self._layout = layout
         self._labels = {stage.spec.id: stage.labels[0] for stage in layout.stages}
         self._senders = {stage.spec.id: stage.senders for stage in layout.stages}
@@ -54,6 +54,7 @@ class HubRun:
             surroundings=Surroundings.here(),
             status_interval=status_interval,
             preload=to_preload([stage.shipment for stage in stages if stage.shipment is not None]),
+            limits=limits,
             has_memory=hasattr(os, "memfd_create"),
             has_host=bool(self._hosted),
         )
@@ -75,7 +76,7 @@ class HubRun:
 
     def _for_hub(self, stage: LaidStage) -> HubStage:
         label, spec = stage.labels[stage.main], stage.spec
-        shipment = None
+        shipment = timeout = None
         runs: Literal["process", "hosted", "caller", "nowhere"] = "nowhere"
         if stage.source is not None and stage.source.factory:
             runs, shipment = "process", _ship(stage.source, f"source {label.name!r}")
@@ -84,12 +85,13 @@ class HubRun:
             self._makers[spec.id] = maker_of(stage.source)
         elif stage.segment is not None and stage.placement is not None:
             if stage.placement.executor == "process":
+                timeout = stage.placement.policy.timeout
                 runs, shipment = "process", _ship(stage.segment, f"stage {label.number}/{label.of} {label.name!r}")
             else:
                 runs = "hosted"
                 self._hosted[spec.id] = executor_here(stage.placement, inline=False)
                 self._segments[spec.id] = stage.segment
-        return HubStage(spec, label, runs, stage.senders, shipment)
+        return HubStage(spec, label, runs, stage.senders, timeout, shipment)
 
     # -- the consumer's side ------------------------------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class HubRun:
         for _, thread in self._feeds:
             thread.start()
 
-    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None:
+    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Dropped | Failure | Waiting | None:
         """Return the next frame of results, a failure outside the items' order, or None at the end."""
         if self._in_hand is not None:
             sink, self._in_hand = self._in_hand, None
@@ -131,6 +133,8 @@ class HubRun:
         if isinstance(message, wire.Delivered):
             self._in_hand = message.sink
             return message.sink, self._chunk(message, payload)
+        if isinstance(message, wire.Dropped):
+            return Dropped(tuple(Failure.unpack(record) for record in message.records))
         assert isinstance(message, wire.Finished)
         self._tallies, self._ended = message.tallies, True
         return Failure.unpack(message.failure) if message.failure is not None else None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from olympipe_like._executors.inline import InlineExecutor
 from olympipe_like._executors.port import ChunkAnswer, ChunkExecutor, ChunkTask, Notice, WorkerBroken, WorkerClosed
@@ -21,6 +21,9 @@ from olympipe_like._model.commands import (
     EndSink,
     FailRun,
     FreePayload,
+    GiveUp,
+    ReportDropped,
+    RestoreWorker,
     RunFrame,
     StartWorker,
     StopSource,
@@ -38,10 +41,11 @@ from olympipe_like._model.events import (
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
-from olympipe_like._model.options import ExecutorName, Placement
+from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Placement
 from olympipe_like._model.stats import StageTally
 from olympipe_like._plan.layout import Label, Layout, Segment
 from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.obituary import too_many
 from olympipe_like._runtime.sources import maker_of
 from olympipe_like._runtime.weight import weight
 from olympipe_like._scheduler.scheduler import Scheduler
@@ -50,6 +54,12 @@ from olympipe_like._worker.feed import Feeder, PortGone
 from olympipe_like.errors import InternalError
 
 JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
+
+
+class Dropped(NamedTuple):
+    """Items that failed and were dropped."""
+
+    records: tuple[Failure, ...]
 
 
 class Waiting(Enum):
@@ -91,13 +101,13 @@ class LocalRun:
     scheduler under the lock. An inline run has no thread at all: `next` does whatever is to be done.
     """
 
-    def __init__(self, layout: Layout, *, inline: bool) -> None:
+    def __init__(self, layout: Layout, *, inline: bool, limits: Limits = NO_LIMITS) -> None:
         self._lock = threading.RLock()
         self._events: deque[Event] = deque()
         self._handling = False
         self._payloads: dict[PayloadId, Chunk] = {}
         self._next_payload = 0
-        self._results: SimpleQueue[tuple[StageId, Chunk] | Failure | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[StageId, Chunk] | Dropped | Failure | None] = SimpleQueue()
         self._over = False
         self._finishing = False
         self._workers: dict[WorkerId, ExecutorName] = {}  # those that have not ended
@@ -115,7 +125,7 @@ class LocalRun:
             if stage.source is not None:
                 make, feed = maker_of(stage.source), _InlineFeed if inline else _ThreadFeed
                 self._feeds[stage.spec.id] = feed(self, stage.spec.id, make, stage.labels[0])
-        self._driver = Driver(Scheduler(layout.specs), self)
+        self._driver = Driver(Scheduler(layout.specs, limits), self)
 
     # -- the consumer's side ------------------------------------------------------------------------------------------
 
@@ -130,7 +140,7 @@ class LocalRun:
         for feed in self._feeds.values():
             feed.start()
 
-    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None:
+    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Dropped | Failure | Waiting | None:
         """Return the next frame of results, a failure outside the items' order, or None at the end.
 
         With a timeout (seconds) also `WAITING`, when nothing came for so long.
@@ -144,7 +154,7 @@ class LocalRun:
             found = self._results.get(timeout=timeout)
         except Empty:
             return WAITING
-        if isinstance(found, tuple):
+        if isinstance(found, tuple) and not isinstance(found, Dropped):
             self._in_hand = found[0]
         return found
 
@@ -210,6 +220,7 @@ class LocalRun:
                         seconds=notice.seconds,
                         more=notice.more,
                         done=notice.done,
+                        records=notice.records,
                     )
                     self.handle(event)
             case WorkerBroken():
@@ -298,9 +309,23 @@ class LocalRun:
         assert isinstance(command.failure, Failure)  # a thread cannot be lost
         self._results.put(command.failure)
 
+    def give_up(self, command: GiveUp) -> None:
+        self._results.put(too_many(command.failed, command.seen, command.allowed))
+
+    def restore(self, command: RestoreWorker) -> None:
+        raise AssertionError(f"a worker of this process was lost: {command}")
+
+    def report_dropped(self, command: ReportDropped) -> None:
+        self._results.put(Dropped(tuple(_unpacked(record) for record in command.records)))
+
     def _finish_if_closed(self) -> None:
         if self._finishing and not self._workers:
             self._results.put(None)
+
+
+def _unpacked(record: object) -> Failure:
+    assert isinstance(record, Failure)
+    return record
 
 
 class _Feed:

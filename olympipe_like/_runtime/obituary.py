@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 
-from olympipe_like._model.failure import Failure
+from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._plan.layout import Label
+from olympipe_like.errors import TooManyFailures
 
 
 def cause_of_death(exit_code: int | None) -> str:
@@ -27,6 +29,31 @@ def cause_of_death(exit_code: int | None) -> str:
         return f"worker was killed by {name} (often the kernel's out-of-memory killer)"
     verb = "was ended by" if name in ("SIGTERM", "SIGINT", "SIGHUP") else "crashed with"
     return f"worker {verb} {name}"
+
+
+def given_up(label: Label, case: GivenUp, timeout: float | None) -> Failure:
+    """Return the failure of an item that is not run again; which item it is the next worker adds."""
+    worker = f"worker {label.number}.{case.slot}, pid {case.pid}"
+    place = f"{label.number}/{label.of}"
+    tries = f"; gave up after {case.attempts} attempts" if case.attempts > 1 else ""
+    if not case.timed_out:
+        what = cause_of_death(case.exit_code) + tries
+        return Failure(kind="worker", stage=label.name, place=place, what=what, worker=worker, attempts=case.attempts)
+    what = f"took longer than timeout={timeout:g} s"
+    return Failure(
+        stage=label.name,
+        place=place,
+        what=f"TimeoutError: {what}{tries}",
+        worker=worker,
+        exception=pickle.dumps(TimeoutError(what)),
+        attempts=case.attempts,
+    )
+
+
+def too_many(failed: int, seen: int, allowed: float) -> Failure:
+    """Return the failure of a run in which more items failed than allowed."""
+    error = TooManyFailures(failed, seen, allowed)
+    return Failure(kind="run", stage="", place="", what=str(error), exception=pickle.dumps(error))
 
 
 def worker_lost(label: Label, slot: int, pid: int | None, exit_code: int | None, held: int, attempts: int) -> Failure:

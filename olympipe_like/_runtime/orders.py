@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from olympipe_like._model.options import Limits
 from olympipe_like._model.topology import StageSpec
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.startup import Surroundings
@@ -17,6 +18,7 @@ class HubStage(NamedTuple):
     label: Label
     runs: Literal["process", "hosted", "caller", "nowhere"]  # its workers, or its source; caller: iterated there
     senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
+    timeout: float | None = None  # seconds an item may take, where a process runs it
     shipment: bytes | None = None  # of the segment, or of the source, where a process runs it
 
 
@@ -28,6 +30,7 @@ class RunOrder(NamedTuple):
     surroundings: Surroundings
     status_interval: float | None  # seconds between reports to the caller
     preload: tuple[str, ...]  # modules that the hub imports once instead of each worker
+    limits: Limits
     has_memory: bool
     has_host: bool
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import pickle
 
 from olympipe_like._model.failure import Failure
-from olympipe_like.errors import PipelineExecutionError, SourceFailed, StageFailed, WorkerLost, also_instance_of
+from olympipe_like.errors import (
+    InternalError,
+    PipelineExecutionError,
+    SourceFailed,
+    StageFailed,
+    WorkerLost,
+    also_instance_of,
+)
+
+_CLASSES = {"stage": StageFailed, "source": SourceFailed, "worker": WorkerLost}
 
 
 def to_error(failure: Failure) -> PipelineExecutionError:
     """Return the error for a failure; its cause is the user's own exception where that could be rebuilt."""
-    if failure.kind == "worker":
-        held = f"{failure.position}: {failure.item}" if failure.item else failure.position
-        return WorkerLost(failure.stage, failure.place, failure.what, held, failure.worker)
+    if failure.kind == "run":
+        found = _rebuild(failure.exception)
+        return found if isinstance(found, PipelineExecutionError) else InternalError(failure.what)
     cause = failure.original or _rebuild(failure.exception)
     kind = type(cause) if cause is not None else _rebuild_type(failure.exception_type)
-    cls = SourceFailed if failure.kind == "source" else StageFailed
-    error: StageFailed = cls(
+    error: StageFailed = _CLASSES[failure.kind](
         failure.stage,
         failure.place,
         failure.position,

@@ -12,12 +12,12 @@ from typing import Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
-from olympipe_like._model.options import ExecutorName
+from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
 from olympipe_like._model.stats import RunStats, StageStats, StageTally
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
 from olympipe_like._plan.layout import Layout
-from olympipe_like._runtime.local import LocalRun, Waiting
+from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._worker.chunk import Chunk
 
@@ -31,6 +31,8 @@ class RunOptions(TypedDict, total=False):
 
     executor: ExecutorName | None  # for all stages; "inline": everything in the caller, for debugging
     progress: ProgressOption  # None: on a terminal or in a notebook; a callable gets a Report now and then
+    max_failures: float | None  # items that may fail at stages that drop them; below 1: a share of the source's items
+    memory: int | str | None  # bytes of items on their way through the run, or a text like "2GB"
     queue_size: int | None  # items that wait before each stage that names no queue_size, and before the consumer
 
 
@@ -38,7 +40,7 @@ class Engine(Protocol):
     """What carries a run out: in this process, or in a hub."""
 
     def start(self) -> None: ...
-    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Failure | Waiting | None: ...
+    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Dropped | Failure | Waiting | None: ...
     def stop(self) -> None: ...
     def tallies(self) -> tuple[StageTally, ...]: ...
     def close(self) -> None: ...
@@ -73,7 +75,16 @@ class Run(Generic[T_co]):
     [1, 2, 3] 3
     """
 
-    def __init__(self, layout: Layout, *, inline: bool, in_hub: bool, progress: ProgressOption = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        inline: bool,
+        in_hub: bool,
+        progress: ProgressOption = None,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
+        self._limits = limits
         self._layout = layout
         self._places = {sink: index for index, sink in enumerate(layout.sinks)}
         self._inline = inline
@@ -85,6 +96,7 @@ class Run(Generic[T_co]):
         self._shown = 0.0
         self._closed = False
         self._entered = False
+        self._collected: list[Failure] = []
         self._items: Iterator[T_co] | None = None
         self._frames: Iterator[tuple[int, list[Any]]] | None = None
 
@@ -97,9 +109,9 @@ class Run(Generic[T_co]):
             if self._in_hub:
                 from olympipe_like._runtime.hub_run import HubRun  # a run without processes needs none of it
 
-                self._engine = HubRun(self._layout, self._progress.interval if self._progress else None)
+                self._engine = HubRun(self._layout, self._progress.interval if self._progress else None, self._limits)
             else:
-                self._engine = LocalRun(self._layout, inline=self._inline)
+                self._engine = LocalRun(self._layout, inline=self._inline, limits=self._limits)
             _open_engines.add(self._engine)
             try:
                 self._engine.start()
@@ -163,12 +175,21 @@ class Run(Generic[T_co]):
                     self._raise(found)
                 if isinstance(found, Waiting):
                     continue
+                if isinstance(found, Dropped):
+                    for record in found.records:
+                        self._keep(record)
+                    continue
                 sink, chunk = found
                 yield self._places[sink], chunk.items
                 if chunk.failure is not None:
                     self._raise(chunk.failure)
         finally:
             self.close()
+
+    def _keep(self, record: Failure) -> None:
+        """Keep the record of an item that was dropped, as its stage asked."""
+        if record.collected:
+            self._collected.append(record)
 
     def _raise(self, failure: Failure) -> NoReturn:
         error = to_error(failure)
@@ -241,6 +262,8 @@ class Run(Generic[T_co]):
                         filtered=counts.filtered,
                         failed=counts.failed,
                         merged=counts.merged,
+                        retried=counts.retried,
+                        lost_workers=tally.lost_workers if main else 0,
                         busy=tally.busy if main else 0.0,
                         starved=tally.starved if main else 0.0,
                         blocked=tally.blocked if main else 0.0,

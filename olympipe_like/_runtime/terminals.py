@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from olympipe_like._model.options import Limits
 from olympipe_like._plan import checks, drawing
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node
@@ -112,12 +113,15 @@ def _nodes(pipes: Sequence[object]) -> list[Node]:
     return [pipe._node for pipe in pipes if isinstance(pipe, Runnable)]
 
 
+_OPTIONS = {"executor", "max_failures", "memory", "progress", "queue_size"}
+
+
 def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     """Return a run of these leaves, not begun."""
     where = f"run ({call_site()})"
-    unknown = set(options) - {"executor", "progress", "queue_size"}
+    unknown = set(options) - _OPTIONS
     if unknown:
-        raise PlanTypeError(f"{where}: unknown option {min(unknown)!r}; there are executor, progress and queue_size")
+        raise PlanTypeError(f"{where}: unknown option {min(unknown)!r}; there are {', '.join(sorted(_OPTIONS))}")
     checks.progress(where, options.get("progress"))
     executor = options.get("executor")
     if executor is not None:
@@ -125,6 +129,11 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     queue_size = options.get("queue_size")
     if queue_size is not None:
         checks.whole_number(where, "queue_size", queue_size, 1)
+    max_failures, memory = options.get("max_failures"), options.get("memory")
+    limits = Limits(
+        max_failures=None if max_failures is None else checks.max_failures(where, max_failures),
+        memory=None if memory is None else checks.nbytes(where, "memory", memory),
+    )
     layout = lay_out(leaves, executor, queue_size)
     used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}
     factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
@@ -136,4 +145,4 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         warm_up()
     from olympipe_like._runtime.run import Run  # what only runs need is loaded with the first one
 
-    return Run(layout, inline=inline, in_hub=in_hub, progress=options.get("progress"))
+    return Run(layout, inline=inline, in_hub=in_hub, progress=options.get("progress"), limits=limits)

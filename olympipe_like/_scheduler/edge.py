@@ -37,6 +37,7 @@ class Edge:
         in_order: bool,
         in_order_numbers: bool,
         sizers: tuple[FrameSizer, ...],
+        window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self.parent = parent
         self.child = child
@@ -44,6 +45,7 @@ class Edge:
         self.in_order = in_order  # the child takes frames by number
         self.in_order_numbers = in_order_numbers  # numbers say the order (no ordered=False stage made them)
         self.sizers = sizers
+        self._window_bytes = window_bytes
         self.total: int | None = None  # frames of the stream, once known
         self.cut: int | None = None  # frames from this number on are not wanted; 0: nothing is, wherever it is now
         self.low = 0  # the child's lowest unfinished frame
@@ -73,7 +75,7 @@ class Edge:
             return True
         if self.queue_size is not None:
             return self.items + max(items, 1) <= self.queue_size
-        return (self.items < WINDOW_ITEMS or self.frames < WINDOW_FRAMES) and self.nbytes < WINDOW_BYTES
+        return (self.items < WINDOW_ITEMS or self.frames < WINDOW_FRAMES) and self.nbytes < self._window_bytes
 
     def room(self, size: int) -> int:
         """Return how many more items a source may send in frames of ``size``."""
@@ -83,12 +85,12 @@ class Edge:
             free = self.queue_size - self.items
         elif not self._is_measured:
             free = 1 - self.items  # were it 1 GiB, a window full of them would be too many
-        elif self.nbytes + self._frame_bytes > WINDOW_BYTES:
+        elif self.nbytes + self._frame_bytes > self._window_bytes:
             free = 0
         else:
             free = max(WINDOW_ITEMS - self.items, (WINDOW_FRAMES - self.frames) * size)
             if self._frame_bytes:
-                free = min(free, int((WINDOW_BYTES - self.nbytes) / self._frame_bytes) * size)
+                free = min(free, int((self._window_bytes - self.nbytes) / self._frame_bytes) * size)
         return max(free, 1 if self.frames == 0 else 0)
 
     def window(self, size: int) -> int:

@@ -75,7 +75,7 @@ def _check_allowance(source: SourceStage) -> None:
 
 def _check_hands(stage: WorkStage) -> None:
     """A frame is in one worker's hands, or waits, or is done with."""
-    held = [(task.edge.leg, task.number) for task in stage.tasks if task.frame is not None]
+    held = [(task.edge.leg, task.number) for task in stage.crew.tasks if task.frame is not None and not task.replay]
     if not held:
         return
     assert len(held) == len(set(held)), f"stage {stage.id}: a frame is in two workers' hands: {held}"

@@ -46,6 +46,7 @@ class Ledger:
         self.commands: list[Command] = []
         self.payloads = Payloads(self.commands)
         self.at = 0.0  # time of the event at hand
+        self.failed_items = 0  # dropped as failed, at all stages
         self.stopping = False  # no source is asked for more
         self._dirty: list[int] = []  # heap of negative stage ids: consumers first, so that room is known early
         self._marked: set[int] = set()
@@ -79,10 +80,11 @@ class Tally:
     """Running totals of one stage, for the report."""
 
     def __init__(self, ops: int) -> None:
-        self.ops = [[0, 0, 0, 0, 0] for _ in range(ops)]
+        self.ops = [[0] * len(OpCounts._fields) for _ in range(ops)]
         self.busy = 0.0
         self.starved = 0.0
         self.blocked = 0.0
+        self.lost_workers = 0
 
     def add(self, op: int, counts: OpCounts) -> None:
         """Add what one operator did with one frame."""
@@ -92,3 +94,4 @@ class Tally:
         row[2] += counts.filtered
         row[3] += counts.failed
         row[4] += counts.merged
+        row[5] += counts.retried

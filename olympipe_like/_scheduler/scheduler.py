@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from olympipe_like._model.closed import assert_never
-from olympipe_like._model.commands import Command, FailRun, FinishRun, StartWorker
+from olympipe_like._model.commands import Command, FailRun, FinishRun, GiveUp, StartWorker
 from olympipe_like._model.events import (
     Event,
     FrameConsumed,
@@ -29,9 +29,10 @@ from olympipe_like._model.events import (
 )
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._model.options import NO_LIMITS, Limits
 from olympipe_like._model.stats import StageTally
 from olympipe_like._model.topology import Role, StageSpec
-from olympipe_like._scheduler.edge import Edge
+from olympipe_like._scheduler.edge import WINDOW_BYTES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
 from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.route import RouteStage
@@ -39,12 +40,20 @@ from olympipe_like._scheduler.sizing import MAX_ITEMS, FrameSizer
 from olympipe_like._scheduler.stage import Stage
 from olympipe_like._scheduler.work import WorkStage
 
+SHARE_SAMPLE = 100
+"""Source items after which a share of failures is judged before the end."""
+
 
 class Scheduler:
     """Decides everything about one run; does nothing itself."""
 
-    def __init__(self, specs: Sequence[StageSpec]) -> None:
+    def __init__(self, specs: Sequence[StageSpec], limits: Limits = NO_LIMITS) -> None:
         self._ledger = Ledger()
+        self._max_failures = limits.max_failures
+        self._window_bytes = WINDOW_BYTES
+        if limits.memory is not None:
+            edges = sum(len(spec.inputs) for spec in specs)
+            self._window_bytes = min(WINDOW_BYTES, max(limits.memory // max(edges, 1), 1))
         self.stages: list[Stage] = []
         self._owner: dict[WorkerId, WorkStage] = {}
         self._finished = False
@@ -100,6 +109,7 @@ class Scheduler:
             in_order=takes_in_order,
             in_order_numbers=in_order,
             sizers=sizers,
+            window_bytes=self._window_bytes,
         )
         parent.outputs.append(edge)
         child.inputs.append(edge)
@@ -144,7 +154,7 @@ class Scheduler:
         owner = self._owner[event.worker]
         if isinstance(event, WorkerFailed):
             owner.failed(event)
-        elif not owner.has_worker(event.worker):
+        elif event.worker not in owner.crew:
             return  # it was asked to stop; whatever it did then is its own affair
         elif isinstance(event, FrameReturned):
             owner.returned(event)
@@ -168,12 +178,28 @@ class Scheduler:
                 self._owner[command.worker] = owner
             elif isinstance(command, FailRun):
                 self._failed = True
+        if self._has_too_many_failures():
+            self._failed = True
         if not self._finished and all(sink.ended for sink in self._sinks):
             self._finished = True
             self._ledger.command(FinishRun())
         commands = self._ledger.commands[:]
         self._ledger.commands.clear()
         return commands
+
+    def _has_too_many_failures(self) -> bool:
+        """Whether more items failed than allowed; says so once."""
+        failed, allowed = self._ledger.failed_items, self._max_failures
+        if allowed is None or self._failed or failed <= (allowed if allowed >= 1 else 0):
+            return False
+        seen = sum(source.pulled_items for source in self._sources)
+        if 0 < allowed < 1:
+            # A share says nothing about a handful of items: it is judged once they are enough, and at the end.
+            enough = seen >= SHARE_SAMPLE or all(source.ended for source in self._sources)
+            if not enough or failed <= allowed * seen:
+                return False
+        self._ledger.command(GiveUp(failed, seen, allowed))
+        return True
 
     def _advance_marked(self) -> None:
         while (marked := self._ledger.next_marked()) is not None:
@@ -236,6 +262,7 @@ class Scheduler:
                 stage.tally.blocked,
                 sum(edge.waiting_items for edge in stage.inputs),
                 sum(edge.capacity for edge in stage.inputs),
+                stage.tally.lost_workers,
             )
             for stage in self.stages
         )

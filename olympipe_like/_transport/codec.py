@@ -11,10 +11,10 @@ import pickle
 import pickletools
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from olympipe_like._transport.callables import ShippingError, pack, unpack
+from olympipe_like._transport.callables import Shipment, ShippingError, pack, unpack
 
 OUT_OF_BAND_BYTES = 4096
 """Smaller buffers are cheaper inside the pickle: each one outside costs an allocation and a vector."""
@@ -127,6 +127,26 @@ def _encode_one_by_one(items: list[Any]) -> list[bytes]:
     return blobs
 
 
+def encode_item(item: object) -> bytes:
+    """Return one item as bytes, by value where plain pickle refuses.
+
+    Raises
+    ------
+    EncodingError
+        If it cannot be pickled at all.
+    """
+    return _encode_one_by_one([item])[0]
+
+
+def decode_item(data: bytes, classes: Mapping[str, bytes] | None = None) -> Any:
+    """Return what `encode_item` was given; raises whatever rebuilding it raises.
+
+    ``classes`` are those of the sender's ``__main__``, see `callables.pack_main_classes`.
+    """
+    item = pickle.loads(data)
+    return unpack(item, classes or {}) if isinstance(item, Shipment) else item
+
+
 def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
     """Return what `encode` was given: items, rest.
 
@@ -145,8 +165,6 @@ def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
 
 
 def _decode_one_by_one(blobs: list[bytes], rest: Any) -> list[Any]:
-    from olympipe_like._transport.callables import Shipment
-
     items: list[Any] = []
     for index, blob in enumerate(blobs):
         try:

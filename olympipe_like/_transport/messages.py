@@ -41,6 +41,16 @@ class Run(NamedTuple):
     part_items: int
     skip_items: int
     slot: SlotGrant
+    careful: bool = False  # note for each item that it has begun
+    poison: tuple[tuple[int, bytes], ...] = ()  # items not to be run, and the failure to report instead
+    replay: bool = False  # answered before: only the worker's memory is wanted
+
+
+class Restore(NamedTuple):
+    """Hub to worker: remember what your predecessor did."""
+
+    worker: WorkerId
+    snapshot: bytes
 
 
 class GoOn(NamedTuple):
@@ -77,6 +87,9 @@ class Answered(NamedTuple):
     more: bool
     done: bool
     returned: tuple[int, ...]  # slots the worker will not use
+    records: tuple[bytes, ...] = ()  # of items that were dropped
+    snapshot: bytes | None = None  # what the stage remembers; None: no new one, b"": it cannot be kept
+    rss: int = 0  # bytes of memory the worker holds, where asked for
 
 
 class Broken(NamedTuple):
@@ -129,6 +142,12 @@ class Delivered(NamedTuple):
     length: int  # items
     prefix: Path
     failure: bytes | None
+
+
+class Dropped(NamedTuple):
+    """Hub to caller: the records of items that failed and were dropped."""
+
+    records: tuple[bytes, ...]
 
 
 class SinkEnded(NamedTuple):

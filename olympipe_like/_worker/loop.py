@@ -17,12 +17,13 @@ from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._plan.operators import Source
 from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._transport.connection import Connection
-from olympipe_like._transport.messages import Answered, Broken, GoOn, Run, Stop
+from olympipe_like._transport.messages import Answered, Broken, GoOn, Restore, Run, Stop
+from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.feed import Feeder
 from olympipe_like._worker.port import Port, SourcePort, Unreadable, encode_chunk, unpack_chunk
 from olympipe_like._worker.program import Answer, Program
-from olympipe_like._worker.startup import Surroundings, prepare
+from olympipe_like._worker.startup import Surroundings, prepare, resident_bytes
 
 
 class WorkerOrder(NamedTuple):
@@ -37,6 +38,8 @@ class WorkerOrder(NamedTuple):
     surroundings: Surroundings
     parent: int  # process id of the hub
     memory: int | None  # descriptor of the run's shared memory
+    cell: ProgressCell | None = None  # shared with the hub
+    tells_rss: bool = False  # how much memory it holds goes with every answer
 
     @property
     def title(self) -> str:
@@ -85,7 +88,7 @@ def _live(order: WorkerOrder, port: Port) -> None:
             _feed(order, port, loaded)
             return
         assert isinstance(loaded, Segment)
-        program = Program(loaded, order.slot, order.title)
+        program = Program(loaded, order.slot, order.title, order.cell)
     except BaseException as error:  # noqa: BLE001 - the user's modules and classes may raise anything
         _break(order, port, error, "could not start")
         return
@@ -113,6 +116,9 @@ def _serve(order: WorkerOrder, port: Port, program: Program) -> None:
         message, payload = port.receive()
         if isinstance(message, Stop):
             return
+        if isinstance(message, Restore):
+            program.restore(message.snapshot)
+            continue
         assert isinstance(message, Run)
         if not _answer(order, port, program, message, payload):
             return
@@ -122,6 +128,7 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
     """Send the answer to one frame, part by part; say whether to go on."""
     began = perf_counter()
     chunk = None
+    weight = sum(message.parcel.lengths) if message.parcel is not None else 0
     if not message.ended:
         cut = (message.skip, message.length, message.prefix)
         try:
@@ -129,8 +136,17 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
         except Unreadable as error:
             chunk = error.blame(order.senders[message.leg], order.title)
     port.accept(message.slot)
-    for answer in program.run(chunk, message.leg, message.part_items, message.skip_items):
-        _send(order, port, answer, began)
+    poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
+    answers = program.run(
+        chunk, message.leg, message.part_items, message.skip_items, careful=message.careful, poison=poison
+    )
+    if message.replay:
+        for answer in answers:
+            last = answer
+        port.connection.send(_heard_again(order, last, port, perf_counter() - began))
+        return True
+    for answer in answers:
+        _send(order, port, answer, program.snapshot(weight) if not answer.more else None, began)
         if answer.more:
             # What follows belongs to this answer: no other frame is given to a worker that holds a generator.
             reply, _ = port.receive()
@@ -142,7 +158,12 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
     return True
 
 
-def _send(order: WorkerOrder, port: Port, answer: Answer, began: float) -> None:
+def _heard_again(order: WorkerOrder, answer: Answer, port: Port, seconds: float) -> Answered:
+    """Return the answer to a frame that was answered before."""
+    return Answered(order.worker, None, 0, answer.chunk.upto, None, (), seconds, False, False, port.returned())
+
+
+def _send(order: WorkerOrder, port: Port, answer: Answer, snapshot: bytes | None, began: float) -> None:
     chunk, parts = encode_chunk(answer.chunk, order.label, order.title)
     parcel, inline = port.place(parts) if parts else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
@@ -158,6 +179,9 @@ def _send(order: WorkerOrder, port: Port, answer: Answer, began: float) -> None:
             answer.more,
             answer.done,
             port.returned(),
+            tuple(record.pack() for record in answer.records),
+            snapshot,
+            resident_bytes() if order.tells_rss else 0,
         ),
         inline,
     )

@@ -13,9 +13,11 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
+from olympipe_like._worker.attempts import Attempts
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.steps import Step
+from olympipe_like._worker.watch import Watch
 
 _AFTER_END: Path = (END[0] + 1,)
 
@@ -45,6 +47,19 @@ class Group(Step):
         self._op = op
         self._collate = op.collate if callable(op.collate) else collate_by_name(op.collate)
         self._held: list[Any] = []
+
+    @property
+    def held(self) -> int:
+        """Items of the batch begun."""
+        return len(self._held)
+
+    def state(self) -> list[Any]:
+        """Return the batch begun."""
+        return self._held
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on with it."""
+        self._held = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return the batches that are complete now."""
@@ -92,11 +107,26 @@ class Group(Step):
 class Fold(Step):
     """Reduce."""
 
-    def __init__(self, op: ops.Reduce, label: Label, worker: str) -> None:
+    def __init__(self, op: ops.Reduce, label: Label, worker: str, attempts: Attempts, watch: Watch) -> None:
         super().__init__(label, worker)
+        self._attempts = attempts
+        self._watch = watch
         self._reducer = op.reducer
         # A run must not change the plan's own initial value: the next run starts from it again.
         self._value = deepcopy(op.initial)
+
+    @property
+    def held(self) -> int:
+        """The accumulator, whatever it is."""
+        return 1
+
+    def state(self) -> Any:
+        """Return the accumulator."""
+        return self._value
+
+    def restore(self, state: Any) -> None:
+        """Go on with it."""
+        self._value = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Fold the items in."""
@@ -105,10 +135,13 @@ class Fold(Step):
         failure = chunk.failure
         try:
             for item in chunk.items:
+                if self._watch.active:
+                    self._watch.enter()
                 self._value = self._reducer(item, self._value)
                 done += 1
         except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
-            failure = blame(error, self.label, self.worker, path=chunk.path(done), item=chunk.items[done])
+            failure = self._attempts.failure(chunk, done, error, 1)
+        self._watch.leave()
         failed = int(failure is not chunk.failure)
         self.counts = OpCounts(done + failed, 0, 0, failed, done)
         return Chunk([], (), chunk.upto, failure)
@@ -146,12 +179,29 @@ class _Leg:
             self.upto = path if path is not None and path > last else chunk.upto
 
 
-class Interleave(Step):
-    """Gather by source position."""
+class Merge(Step):
+    """What gather and zip share: items that wait for those of other legs."""
 
     def __init__(self, legs: int, label: Label, worker: str) -> None:
         super().__init__(label, worker)
         self._legs = [_Leg() for _ in range(legs)]
+
+    @property
+    def held(self) -> int:
+        """Items that wait."""
+        return sum(len(leg.items) for leg in self._legs)
+
+    def state(self) -> Any:
+        """Return how far each leg has come, and what waits."""
+        return self._legs
+
+    def restore(self, state: Any) -> None:
+        """Go on from there."""
+        self._legs = state
+
+
+class Interleave(Merge):
+    """Gather by source position."""
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return the items whose turn has come."""
@@ -182,14 +232,21 @@ def _by_path_and_leg(entry: tuple[Path, int, Any]) -> tuple[Path, int]:
     return entry[:2]
 
 
-class Pair(Step):
+class Pair(Merge):
     """Zip."""
 
     def __init__(self, op: ops.Zip, legs: int, label: Label, worker: str) -> None:
-        super().__init__(label, worker)
+        super().__init__(legs, label, worker)
         self._strict = op.strict
-        self._legs = [_Leg() for _ in range(legs)]
         self._pairs = 0
+
+    def state(self) -> Any:
+        """As every merge's, and the number of pairs."""
+        return self._legs, self._pairs
+
+    def restore(self, state: Any) -> None:
+        """Go on from there."""
+        self._legs, self._pairs = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return the pairs that are complete now."""

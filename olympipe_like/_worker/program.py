@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._transport.progress_cell import ProgressCell
+from olympipe_like._worker.attempts import Attempts
 from olympipe_like._worker.chunk import Chunk, join, nothing
 from olympipe_like._worker.memory import Fold, Group, Interleave, Pair
+from olympipe_like._worker.snapshots import Snapshots
+from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import (
     Map,
     PerItem,
     Print,
     Select,
-    Spread,
     Step,
     Tap,
     Truth,
@@ -26,8 +30,10 @@ from olympipe_like._worker.steps import (
     is_given,
     is_not_none,
 )
+from olympipe_like._worker.watch import Watch
 
 _NOTHING = OpCounts()
+_NO_POISON: Mapping[int, Failure] = {}
 
 
 class Answer(NamedTuple):
@@ -37,6 +43,7 @@ class Answer(NamedTuple):
     counts: tuple[OpCounts, ...]
     more: bool  # another part follows
     done: bool  # the stage wants no more input
+    records: tuple[Failure, ...]  # of items that were dropped
 
 
 class Program:
@@ -45,43 +52,62 @@ class Program:
     Raises whatever the user's class raises when an instance is built; never raises for a failing item.
     """
 
-    def __init__(self, segment: Segment, slot: int, worker: str) -> None:
+    def __init__(self, segment: Segment, slot: int, worker: str, cell: ProgressCell | None = None) -> None:
         self._slot = slot
+        self._segment = segment
+        self._worker = worker
+        self._watch = Watch(cell)
+        self._attempts: list[Attempts] = []
         self._open_legs = max(segment.legs, 1)
         self._close: list[partial[Any]] = []
         self._steps: list[Step] = []
-        for op, label in zip(segment.ops, segment.labels, strict=True):
-            self._steps.append(self._step(op, label, segment.legs, worker))
+        for index, (op, label) in enumerate(zip(segment.ops, segment.labels, strict=True)):
+            # Only the step the stage is named after is watched: the others are ours, and quick.
+            watch = self._watch if index == segment.main else Watch()
+            self._steps.append(self._step(op, label, segment.legs, watch))
         self._spreads = any(isinstance(step, Spread) for step in self._steps)
+        self._remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
+        self._snapshots = Snapshots(self._steps)
 
-    def _step(self, op: ops.Operator, label: Label, legs: int, worker: str) -> Step:
+    def _step(self, op: ops.Operator, label: Label, legs: int, watch: Watch) -> Step:
+        worker = self._worker
+        attempts = Attempts(op.placement.policy, label, worker, keeps_items=self._segment.keeps_failed)
+        self._attempts.append(attempts)
+        policy = (attempts, watch)
+        step = self._make(op, label, legs, policy)
+        if isinstance(step, PerItem) and op.placement.executor == "async":
+            step.timeout = op.placement.policy.timeout
+        return step
+
+    def _make(self, op: ops.Operator, label: Label, legs: int, policy: tuple[Attempts, Watch]) -> Step:
+        worker = self._worker
         match op:
             case ops.Task():
-                return Map(callable_of(op.function), label, worker)
+                return Map(callable_of(op.function), label, worker, *policy)
             case ops.ClassTask():
-                return Map(self._build(op), label, worker)
+                return Map(self._build(op), label, worker, *policy)
             case ops.Split():
-                return Map(partial(_split, op.function, op.legs), label, worker)
+                return Map(partial(_split, op.function, op.legs), label, worker, *policy)
             case ops.Partition():
-                return Map(partial(_partition, op.function), label, worker)
+                return Map(partial(_partition, op.function), label, worker, *policy)
             case ops.Filter():
-                return Select(callable_of(op.function), label, worker)
+                return Select(callable_of(op.function), label, worker, *policy)
             case ops.NotNone():
                 return Truth(is_not_none, None, label, worker)
             case ops.Leg():
                 return Truth(is_not_none if op.drops_none else is_given, op.leg, label, worker)
             case ops.Tap():
-                return Tap(callable_of(op.function), label, worker)
+                return Tap(callable_of(op.function), label, worker, *policy)
             case ops.Debug():
                 return Print(op, label, worker)
             case ops.Explode():
-                return Spread(callable_of(op.function), label, worker)
+                return Spread(callable_of(op.function), label, worker, *policy)
             case ops.Unbatch():
-                return Spread(None, label, worker)
+                return Spread(None, label, worker, *policy)
             case ops.Batch():
                 return Group(op, label, worker)
             case ops.Reduce():
-                return Fold(op, label, worker)
+                return Fold(op, label, worker, *policy)
             case ops.Gather():
                 return Interleave(legs, label, worker)
             case ops.Zip():
@@ -101,8 +127,22 @@ class Program:
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def run(self, chunk: Chunk | None, leg: int, part_items: int, skip_items: int = 0) -> Iterator[Answer]:
-        """Give the answers to a frame, or (``None``) to the end of a leg."""
+    def run(
+        self,
+        chunk: Chunk | None,
+        leg: int,
+        part_items: int,
+        skip_items: int = 0,
+        *,
+        careful: bool = False,
+        poison: Mapping[int, Failure] = _NO_POISON,
+    ) -> Iterator[Answer]:
+        """Give the answers to a frame, or (``None``) to the end of a leg.
+
+        ``careful``: note for each item that it has begun; ``poison``: the items not to be run, and what is to be said
+        of them instead.
+        """
+        self._watch.begin(careful=careful, poison=poison)
         for step in self._steps:
             step.counts = _NOTHING
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
@@ -110,7 +150,7 @@ class Program:
             skipped = min(skip_items, len(part.items))
             skip_items -= skipped
             out = part.view(skipped, len(part.items) - skipped, ()) if skipped else part
-            yield Answer(out, tuple(step.counts for step in self._steps), more, any(step.done for step in self._steps))
+            yield self._answer(out, more=more)
             for step in self._steps:
                 step.counts = _NOTHING
 
@@ -118,11 +158,18 @@ class Program:
         """Return the answer to a frame, on an event loop that other frames share."""
         del leg
         out = chunk if chunk is not None else nothing()
-        counts = []
         for step in self._steps:
             out = await step.run_async(out) if isinstance(step, PerItem) else step.run(out, 0)
-            counts.append(step.counts)
-        return Answer(out, tuple(counts), more=False, done=False)
+        return self._answer(out, more=False)
+
+    def _answer(self, chunk: Chunk, *, more: bool) -> Answer:
+        records: tuple[Failure, ...] = ()
+        counts = []
+        for step, attempts in zip(self._steps, self._attempts, strict=True):
+            failed, retried = attempts.take()
+            records += failed
+            counts.append(step.counts._replace(retried=retried) if retried else step.counts)
+        return Answer(chunk, tuple(counts), more, any(step.done for step in self._steps), records)
 
     def _flow(self, start: int, chunk: Chunk, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
         """Send a chunk through the steps from ``start`` on; explodes turn it into several."""
@@ -163,6 +210,14 @@ class Program:
                 step.counts = counts
         # Other legs may go on: then the stream has come only as far as the merge says.
         yield nothing(upto if stop is not None else END), False
+
+    def snapshot(self, nbytes: int) -> bytes | None:
+        """Return what the steps remember now if that is due, after a frame of so many bytes; None: not now."""
+        return self._snapshots.after(nbytes, self._open_legs) if self._remembers else None
+
+    def restore(self, snapshot: bytes) -> None:
+        """Remember what a predecessor did."""
+        self._open_legs = self._snapshots.restore(snapshot)
 
     def close(self) -> None:
         """Close the user's instances and what the steps hold; raises what closing raises."""

@@ -5,24 +5,23 @@ from __future__ import annotations
 import inspect
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
-from itertools import islice
-from time import perf_counter
+from collections.abc import Callable
+from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from olympipe_like._model.failure import describe
+from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
-from olympipe_like._worker.blame import blame, show
-from olympipe_like._worker.chunk import Chunk, spread_columns
+from olympipe_like._worker.attempts import Attempts, Dropped
+from olympipe_like._worker.blame import show
+from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.watch import Watch
 
 if TYPE_CHECKING:
     import asyncio
-
-PART_SECONDS = 0.001
-"""An exploding generator's items wait for company no longer than this; see `_scheduler.sizing.TARGET_SECONDS`."""
 
 
 class Step(ABC):
@@ -43,17 +42,20 @@ class Step(ABC):
         del leg
         return None
 
+    @property
+    def held(self) -> int:
+        """How many items, or other things of the user's, it remembers."""
+        return 0
+
+    def state(self) -> Any:
+        """Return what it remembers, for a successor; None: nothing ever."""
+        return None
+
+    def restore(self, state: Any) -> None:  # noqa: B027 - most steps remember nothing
+        """Remember what a predecessor did."""
+
     def close(self) -> None:  # noqa: B027 - most steps hold nothing
         """Give back what was built for this worker."""
-
-    def failed(self, chunk: Chunk, out: list[Any], error: BaseException) -> Chunk:
-        """Return the items before the failed one, and its record."""
-        index = len(out)
-        path = chunk.path(index)
-        failure = blame(error, self.label, self.worker, path=path, item=chunk.items[index])
-        result = chunk.with_items(out)
-        result.failure = failure
-        return result
 
 
 def callable_of(function: Any) -> Callable[..., Any]:
@@ -65,12 +67,17 @@ def callable_of(function: Any) -> Callable[..., Any]:
 class PerItem(Step):
     """Steps that call a function once an item; what they make of the results is the only difference."""
 
-    def __init__(self, function: Callable[[Any], Any], label: Label, worker: str) -> None:
+    def __init__(
+        self, function: Callable[[Any], Any], label: Label, worker: str, attempts: Attempts, watch: Watch
+    ) -> None:
         super().__init__(label, worker)
         self.function = function
+        self.attempts = attempts
+        self.watch = watch
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - asked for its kind, not for its presence
         )
+        self.timeout: float | None = None  # seconds a coroutine may take; others are watched by the hub
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
@@ -84,37 +91,67 @@ class PerItem(Step):
                 self._loop = asyncio.new_event_loop()
             return self._loop.run_until_complete(self.run_async(chunk))
         results: list[Any] = []
-        try:
-            self.apply(chunk.items, results)
-        except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
-            return self._settle(self.failed(chunk, chunk.items[: len(results)], error), results, failed=1)
-        return self._settle(chunk, results)
-
-    async def run_async(self, chunk: Chunk) -> Chunk:
-        """Apply the coroutine function to each item, one after the other."""
-        import asyncio
-
-        results: list[Any] = []
-        try:
-            for item in chunk.items:
-                result = self.function(item)
-                if isinstance(result, Awaitable):
-                    result = await result
-                results.append(self.judge(result))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and getattr(task, "cancelling", lambda: 1)():
-                raise  # the run is being stopped, not the item
-            return self._settle(self.failed(chunk, chunk.items[: len(results)], error), results, failed=1)
-        except BaseException as error:  # noqa: BLE001 - as above
-            return self._settle(self.failed(chunk, chunk.items[: len(results)], error), results, failed=1)
-        return self._settle(chunk, results)
+        dropped: list[int] = []
+        apply = self.apply_watched if self.watch.active else self.apply
+        while True:
+            done = len(results)
+            try:
+                apply(chunk.items[done:] if done else chunk.items, results)
+            except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
+                index = len(results)
+                tries = 1
+                if self.attempts.may_retry(error):
+                    result, failed, tries = self.attempts.again(error, partial(self._once_more, chunk.items[index]))
+                    if failed is None:
+                        results.append(result)
+                        continue
+                    error = failed
+                verdict = self.attempts.judge(chunk, index, error, tries)
+                if isinstance(verdict, Failure):
+                    self.watch.leave()
+                    return self._settle(chunk, results, dropped, verdict)
+                self._take(verdict, results, dropped)
+                continue
+            self.watch.leave()
+            return self._settle(chunk, results, dropped)
 
     def apply(self, items: list[Any], results: list[Any]) -> None:
         """Append each item's result; on an exception their number tells which item raised."""
         function, append = self.function, results.append
         for item in items:
             append(function(item))
+
+    def apply_watched(self, items: list[Any], results: list[Any]) -> None:
+        """As `apply`, telling the hub which item it is at."""
+        for item in items:
+            self.watch.enter()
+            results.append(self.judge(self.function(item)))
+
+    def _once_more(self, item: Any) -> Any:
+        self.watch.again()
+        return self.judge(self.function(item))
+
+    def _take(self, verdict: Dropped | tuple[Any], results: list[Any], dropped: list[int]) -> None:
+        if isinstance(verdict, tuple):
+            results.append(verdict[0])
+        else:
+            dropped.append(len(results))
+            results.append(None)
+
+    async def run_async(self, chunk: Chunk) -> Chunk:
+        """Apply the coroutine function to each item, one after the other."""
+        from olympipe_like._worker.coroutines import attempt
+
+        results: list[Any] = []
+        dropped: list[int] = []
+        for index, item in enumerate(chunk.items):
+            call = partial(self.function, item)
+            result, error, tries = await attempt(call, self.attempts, self.judge, self.timeout)
+            verdict = (result,) if error is None else self.attempts.judge(chunk, index, error, tries)
+            if isinstance(verdict, Failure):
+                return self._settle(chunk, results, dropped, verdict)
+            self._take(verdict, results, dropped)
+        return self._settle(chunk, results, dropped)
 
     def judge(self, result: Any) -> Any:
         """Return what to keep of a result."""
@@ -124,9 +161,23 @@ class PerItem(Step):
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the chunk of the items that gave these results."""
 
-    def _settle(self, chunk: Chunk, results: list[Any], failed: int = 0) -> Chunk:
+    def _settle(self, chunk: Chunk, results: list[Any], dropped: list[int], failure: Failure | None = None) -> Chunk:
+        """Return what became of the items with results; those dropped for good count as failed."""
+        given = len(results)
+        failed = len(dropped)
+        if failure is not None:
+            failed += 1
+            chunk = chunk.with_items(chunk.items[:given])
+            chunk.failure = failure
+        if dropped:
+            kept = [True] * given
+            for index in dropped:
+                kept[index] = False
+            chunk = chunk.select(kept)
+            results = list(compress(results, kept))
         made = self.make(chunk, results)
-        self.counts = OpCounts(len(results) + failed, len(made.items), len(results) - len(made.items), failed)
+        taken = given + (failure is not None)
+        self.counts = OpCounts(taken, len(made.items), taken - failed - len(made.items), failed)
         return made
 
     def close(self) -> None:
@@ -211,6 +262,14 @@ class Print(Step):
         self._op = op
         self._seen = 0
 
+    def state(self) -> int:
+        """Return how many it has seen."""
+        return self._seen
+
+    def restore(self, state: int) -> None:
+        """Go on counting."""
+        self._seen = state
+
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Print every n-th item."""
         del leg
@@ -223,58 +282,3 @@ class Print(Step):
             sys.stdout.flush()
         self.counts = OpCounts(len(chunk.items), len(chunk.items))
         return chunk
-
-
-class Spread(Step):
-    """Explode: one item becomes many, streamed in parts."""
-
-    def __init__(self, function: Callable[[Any], Any] | None, label: Label, worker: str) -> None:
-        super().__init__(label, worker)
-        self._function = function
-
-    def run(self, chunk: Chunk, leg: int) -> Chunk:
-        """Never asked: `spread` is."""
-        raise AssertionError(f"explode answers in parts; asked for one of {chunk} from leg {leg}")
-
-    def spread(self, chunk: Chunk, limit: int) -> Iterator[tuple[Chunk, bool]]:
-        """Give the parts, each with whether another follows; a part holds at most ``limit`` items."""
-        items: list[Any] = []
-        origins: list[int] = []
-        ordinals: list[int] = []
-        used = 0  # input items begun since the last part
-        began = perf_counter()
-        for index, item in enumerate(chunk.items):
-            used += 1
-            ordinal = 0
-            iterator: Iterator[Any] | None = None
-            ended = False
-            step = 1
-            while not ended:
-                before, at = len(items), perf_counter()
-                wanted = min(step, limit - before)
-                failure = chunk.failure
-                try:
-                    if iterator is None:
-                        iterator = iter(item if self._function is None else self._function(item))
-                    items.extend(islice(iterator, wanted))
-                except BaseException as error:  # noqa: BLE001 - anything a generator raises is its item's failure
-                    failure = blame(error, self.label, self.worker, path=chunk.path(index), item=item)
-                got = len(items) - before  # what came before an exception counts
-                origins.extend([index] * got)
-                ordinals.extend(range(ordinal, ordinal + got))
-                ordinal += got
-                if failure is not chunk.failure:
-                    self.counts = OpCounts(used, len(items), 0, 1)
-                    yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.upto, failure), False
-                    return
-                ended = got < wanted
-                now = perf_counter()
-                step = step * 2 if now - at < PART_SECONDS / 8 else 1
-                if len(items) >= limit or (items and now - began >= PART_SECONDS):
-                    self.counts = OpCounts(used, len(items))
-                    # Not further than the item itself: the next one may have the same path.
-                    yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.path(index)), True
-                    items, origins, ordinals, used = [], [], [], 0
-                    began = perf_counter()
-        self.counts = OpCounts(used, len(items))
-        yield Chunk(items, spread_columns(chunk, origins, ordinals), chunk.upto, chunk.failure), False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
@@ -22,7 +23,6 @@ from olympipe_like._plan.layout import Layout
 from olympipe_like._scheduler.invariants import check
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._scheduler.sizing import MAX_ITEMS
-from olympipe_like._scheduler.work import MAX_ATTEMPTS
 from tests.scheduler.models import Chunk, Failed, Item, Model
 
 MOST_EVENTS = 20_000
@@ -80,6 +80,7 @@ class Simulation:
         models: dict[StageId, Callable[[], object]] | None = None,
         seed: int = 0,
         losses: int = 0,
+        worker_retries: int = 2,
         stops: bool = False,
         item_seconds: float | None = None,
         item_bytes: int | None = None,
@@ -88,7 +89,8 @@ class Simulation:
             sources = {s.spec.id: Source(s.source.datas) for s in stages.stages if s.source} | (sources or {})
             models = {s.spec.id: _maker(s.segment) for s in stages.stages if s.segment} | (models or {})
             stages = stages.specs
-        self.specs = list(stages)
+        works = (Role.MAP, Role.SCAN)
+        self.specs = [replace(spec, may_die=spec.role in works, worker_retries=worker_retries) for spec in stages]
         self.seed = seed
         self.random = Random(seed)
         self.sources = sources or {}
@@ -135,6 +137,7 @@ class Simulation:
             c.FreePayload: self._free_payload,
             c.FinishRun: self._finish_run,
             c.FailRun: self._fail_run,
+            c.RestoreWorker: self._restore,
         }
         self.scheduler = Scheduler(self.specs)
         self._obey(self.scheduler.start(self.now))
@@ -197,6 +200,10 @@ class Simulation:
         self.workers[self.random.choice(alive)].state = "dead"
         return True
 
+    def _is_one_item(self, stage: StageId, order: c.RunFrame) -> bool:
+        spec = self.specs[stage]
+        return order.frame is not None and order.frame.count == 1 and spec.role is Role.MAP and not spec.parts
+
     # -- what can happen ----------------------------------------------------------------------------------------------
 
     def pull(self, number: StageId, count: int | None = None) -> None:
@@ -242,7 +249,13 @@ class Simulation:
             worker.queue.popleft()
             worker.parts = None
             self.answered.add(held.key)
+            del self.costs[held.key]
         self.has_answered.add(worker.stage)
+        if held.order.replay:
+            part = Chunk([], part.upto)
+        snapshot = None
+        if self.specs[worker.stage].role is Role.SCAN and not more and self.random.random() < 0.4:
+            snapshot = deepcopy(worker.model)
         ops = self.specs[worker.stage].ops
         worked = max(held.order.frame.count if held.order.frame else 0, len(part.items))
         spent = self.seconds[worker.stage] * worked * self._vary()
@@ -255,12 +268,19 @@ class Simulation:
                 seconds=spent,
                 more=more,
                 done=done,
+                snapshot=snapshot,
             )
         )
 
     def _begin(self, worker: Worker, order: c.RunFrame) -> None:
         chunk = self._chunk(order.frame) if order.frame is not None else None
+        for case in order.poison:
+            path, _ = chunk.items[case.ordinal]
+            chunk = Chunk(chunk.items[: case.ordinal], chunk.upto, Failed(path, "given up"))
         whole, worker.done = worker.model.run(chunk, order.leg)
+        if order.replay:
+            worker.parts = deque([(Chunk([], whole.upto), False)])
+            return
         if not self.specs[worker.stage].parts:
             worker.parts = deque([(whole, False)])
             return
@@ -297,9 +317,9 @@ class Simulation:
         wanted = not self.finished and not self.scheduler.stages[worker.stage].ended
         attempts = 0
         if worker.queue:
-            key = worker.queue[0].key
-            self.costs[key] += 1
-            attempts = self.costs[key]
+            head = worker.queue[0]
+            self.costs[head.key] += 1
+            attempts = 0 if self._is_one_item(worker.stage, head.order) else self.costs[head.key]
         elif worker.stage not in self.has_answered:
             self.early[worker.stage] += 1
             attempts = self.early[worker.stage]
@@ -308,7 +328,7 @@ class Simulation:
         if not wanted:
             assert self.failed is None, f"a worker was lost that nobody needed, and the run failed: {self.failed}"
             return
-        hopeless = spec.role is Role.SCAN or attempts >= MAX_ATTEMPTS
+        hopeless = attempts > spec.worker_retries
         assert (self.failed is not None) == hopeless, f"loss {attempts} of {spec}: {self.failed}"
         if not hopeless:
             successors = list(self.workers.values())[before:]
@@ -389,7 +409,7 @@ class Simulation:
         assert len(alive) < spec.workers, f"{command}: more than {spec.workers} workers"
         self.workers[command.worker] = Worker(command.stage, command.slot, self.models[command.stage]())
 
-    def _known(self, command: c.RunFrame | c.ContinueFrame | c.StopWorker) -> Worker:
+    def _known(self, command: c.RunFrame | c.ContinueFrame | c.StopWorker | c.RestoreWorker) -> Worker:
         worker = self.workers[command.worker]
         assert worker.state in {"alive", "dead"}, f"{command} to a worker that is {worker.state}"
         return worker
@@ -400,17 +420,23 @@ class Simulation:
         assert 1 <= command.part_items <= self.max_frame, f"{command}: parts of that size"
         if command.frame is not None:
             self._chunk(command.frame)
-        task = self.scheduler.stages[command.stage]._workers[command.worker][len(worker.queue)]
+        task = self.scheduler.stages[command.stage].crew._tasks[command.worker][len(worker.queue)]
         key = (command.stage, command.leg, task.number)
         for other in self.workers.values():
             if other.state in {"alive", "dead"} and other.stage == command.stage:
                 assert all(held.key != key for held in other.queue), f"{command}: another worker has it"
-        assert key not in self.answered, f"{command}: it was answered before"
+        assert (key in self.answered) == command.replay, f"{command}: it was answered before, or never"
         worker.queue.append(Held(command, key))
-        assert len(worker.queue) <= MOST_AHEAD, f"{command}: {len(worker.queue)} frames in one worker's hands"
+        new = [held for held in worker.queue if not held.order.replay]
+        assert len(new) <= MOST_AHEAD, f"{command}: {len(new)} frames in one worker's hands"
         if self.specs[command.stage].role is Role.SCAN:
             holders = [w for w in self.workers.values() if w.stage == command.stage and w.state == "alive"]
             assert len(holders) <= 1, f"{command}: a stage that remembers has {len(holders)} workers"
+
+    def _restore(self, command: c.RestoreWorker) -> None:
+        worker = self._known(command)
+        assert not worker.queue, f"{command}: it has begun already"
+        worker.model = deepcopy(command.snapshot)
 
     def _go_on(self, command: c.ContinueFrame) -> None:
         worker = self._known(command)

@@ -32,7 +32,7 @@ def everything(losses=0):
     for leaf in PLANS:
         layout = lay_out([leaf], queue_size=2)
         for seed in SEEDS:
-            run = Simulation(layout, seed=seed, losses=losses).run()
+            run = Simulation(layout, seed=seed, losses=losses, worker_retries=losses).run()
             if not run.failed:
                 assert [(run.values(sink), False) for sink in layout.sinks] == n.outcomes([leaf])
 
@@ -90,7 +90,7 @@ def damage_allowance(run):
 
 def damage_hands(run):
     stage = run.scheduler.stages[1]
-    one, other = stage._workers.values()
+    one, other = stage.crew._tasks.values()
     other.append(one[0])
 
 

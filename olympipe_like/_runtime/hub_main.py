@@ -1,0 +1,44 @@
+"""The hub process: one run after the other.
+
+A fresh interpreter that never imports the user's modules: it can fork safely at any time, and nothing of the caller's
+threads and locks is in it. It ends when its caller is gone.
+"""
+
+from __future__ import annotations
+
+import socket
+import warnings
+
+from olympipe_like._runtime.hub import HubRun
+from olympipe_like._runtime.orders import Idle, RunOrder
+from olympipe_like._runtime.preloading import preload
+from olympipe_like._transport.connection import Connection
+from olympipe_like._worker.startup import ignore_interrupts, keep_large_blocks
+
+
+def main(descriptor: int) -> None:
+    """Serve the caller at the other end of the descriptor until it is gone."""
+    ignore_interrupts()
+    keep_large_blocks()
+    # Libraries that were forked with threads alive warn; here there is one thread, and OpenBLAS ends its own first.
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+    import multiprocess
+
+    context = multiprocess.get_context("fork")
+    control_socket = socket.socket(fileno=descriptor)
+    control = Connection(control_socket)
+    while True:
+        try:
+            mark, descriptors, _, _ = socket.recv_fds(control_socket, 1, 250)
+            if not mark:
+                return
+            order, _ = control.receive()
+        except (EOFError, OSError):
+            return
+        assert isinstance(order, RunOrder)
+        preload(order)
+        HubRun(order, descriptors, context, control_socket).serve()
+        try:
+            control.send(Idle())
+        except OSError:
+            return

@@ -1,0 +1,117 @@
+"""The workers of one stage and what they have in hand. Knows neither order nor windows."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from olympipe_like._model.commands import StartWorker, StopWorker
+from olympipe_like._model.failure import GivenUp
+from olympipe_like._model.frame import Frame
+from olympipe_like._model.identity import WorkerId
+from olympipe_like._model.topology import StageSpec
+from olympipe_like._scheduler.edge import Edge
+from olympipe_like._scheduler.ledger import Ledger
+
+
+@dataclass(slots=True)
+class Task:
+    """One frame (or the end of a leg) in a worker's hands."""
+
+    key: int  # place in the stage's output order
+    edge: Edge
+    number: int
+    frame: Frame | None
+    given: int = 0  # items of the answer taken over so far
+    seconds: float = 0.0
+    poison: tuple[GivenUp, ...] = ()
+    replay: bool = False  # answered before: a successor hears it again
+
+
+class Crew:
+    """Starts workers, ends them, and knows who is free."""
+
+    def __init__(self, spec: StageSpec, ledger: Ledger) -> None:
+        self._spec = spec
+        self._ledger = ledger
+        self._tasks: dict[WorkerId, deque[Task]] = {}
+        self._slots: dict[WorkerId, int] = {}
+        self._items: dict[WorkerId, int] = {}  # done by each
+        self._worn_out: set[WorkerId] = set()
+        self.paused: set[WorkerId] = set()  # hold a generator that may go on when there is room
+
+    def __contains__(self, worker: WorkerId) -> bool:
+        return worker in self._tasks
+
+    def start(self, slot: int) -> WorkerId:
+        """Ask for a worker."""
+        worker = self._ledger.new_worker()
+        self._tasks[worker] = deque()
+        self._slots[worker] = slot
+        self._items[worker] = 0
+        self._ledger.command(StartWorker(worker, self._spec.id, slot))
+        return worker
+
+    def give(self, worker: WorkerId, task: Task) -> None:
+        """Put a task into a worker's hands."""
+        self._tasks[worker].append(task)
+
+    def first(self, worker: WorkerId) -> Task:
+        """Return what a worker is at."""
+        return self._tasks[worker][0]
+
+    def finish_first(self, worker: WorkerId, rss: int) -> None:
+        """Take a task that is done out of a worker's hands; ``rss``: bytes the worker holds, 0: not known."""
+        task = self._tasks[worker].popleft()
+        spec = self._spec
+        if task.frame is not None:
+            self._items[worker] += task.frame.count
+        if (spec.max_items is not None and self._items[worker] >= spec.max_items) or (
+            spec.max_rss is not None and rss > spec.max_rss
+        ):
+            self._worn_out.add(worker)
+
+    def remove(self, worker: WorkerId) -> tuple[int, deque[Task]]:
+        """Forget a worker; return its slot and what it had in hand."""
+        self.paused.discard(worker)
+        self._worn_out.discard(worker)
+        del self._items[worker]
+        return self._slots.pop(worker), self._tasks.pop(worker)
+
+    def free(self, ahead: int) -> WorkerId | None:
+        """Return the worker with least in hand, if that is less than ``ahead`` frames."""
+        fit = self._tasks.keys() - self._worn_out if self._worn_out else self._tasks
+        if not fit:
+            return None
+        worker = min(fit, key=lambda each: (len(self._tasks[each]), each))
+        return worker if len(self._tasks[worker]) < ahead else None
+
+    def retire(self) -> list[int]:
+        """End the worn-out workers that have nothing in hand; return their slots."""
+        idle = [worker for worker in sorted(self._worn_out) if not self._tasks[worker]]
+        return [self._stop(worker) for worker in idle]
+
+    def stop_idle(self) -> None:
+        """End the workers that have nothing in hand."""
+        for worker in [each for each, tasks in self._tasks.items() if not tasks]:
+            self._stop(worker)
+
+    def _stop(self, worker: WorkerId) -> int:
+        slot, _ = self.remove(worker)
+        self._ledger.command(StopWorker(worker))
+        return slot
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What all of them have in hand."""
+        return [task for tasks in self._tasks.values() for task in tasks]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any has something in hand."""
+        return any(self._tasks.values())
+
+    @property
+    def idle(self) -> int:
+        """How many wait for something to do, or to go on."""
+        return sum(1 for worker, tasks in self._tasks.items() if not tasks or worker in self.paused)

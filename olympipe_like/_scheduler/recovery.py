@@ -1,0 +1,102 @@
+"""What a lost worker costs: which item is to blame, what is given up, what a successor must hear again.
+
+Knows neither windows nor merging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from olympipe_like._model.events import WorkerLost
+from olympipe_like._model.failure import GivenUp
+from olympipe_like._scheduler.crew import Task
+from olympipe_like._scheduler.ledger import Payloads
+
+
+@dataclass(slots=True)
+class _Case:
+    """One frame that has cost workers."""
+
+    unknown: int = 0  # those lost while nobody knew which item was at work
+    deaths: dict[int, int] = field(default_factory=dict)  # item's ordinal -> workers it cost
+    timeouts: dict[int, int] = field(default_factory=dict)
+    given_up: list[GivenUp] = field(default_factory=list)
+
+
+class Suspects:
+    """Finds the item that costs worker after worker.
+
+    A frame that lost its worker is run again with a note for each item; so the second loss tells whose it was. Losses
+    that nobody can place count for the first item that is found.
+    """
+
+    def __init__(self, worker_retries: int, timeout_retries: int) -> None:
+        self._worker_retries = worker_retries
+        self._timeout_retries = timeout_retries
+        self._cases: dict[int, _Case] = {}
+
+    def is_suspect(self, key: int) -> bool:
+        """Whether a frame has cost a worker before."""
+        return key in self._cases
+
+    def poison(self, key: int) -> tuple[GivenUp, ...]:
+        """Return the items of a frame that are not to be run again."""
+        case = self._cases.get(key)
+        return tuple(case.given_up) if case is not None else ()
+
+    def lost(self, task: Task, event: WorkerLost, slot: int, *, one_item: bool) -> int | None:
+        """Note what a frame cost; return the number of attempts if all of it must be given up."""
+        case = self._cases.setdefault(task.key, _Case())
+        ordinal = 0 if one_item and event.ordinal is None else event.ordinal
+        if ordinal is None or any(each.ordinal == ordinal for each in case.given_up):
+            case.unknown += 1
+            return case.unknown if case.unknown > self._worker_retries else None
+        counts, allowed = case.deaths, self._worker_retries
+        if event.timed_out:
+            counts, allowed = case.timeouts, self._timeout_retries
+        else:
+            counts[ordinal] = counts.get(ordinal, 0) + case.unknown
+            case.unknown = 0
+        counts[ordinal] = attempts = counts.get(ordinal, 0) + 1
+        if attempts > allowed:
+            case.given_up.append(GivenUp(ordinal, attempts, slot, event.pid, event.exit_code, event.timed_out))
+        return None
+
+    def cleared(self, key: int) -> None:
+        """Forget a frame that was answered."""
+        self._cases.pop(key, None)
+
+
+class Memory:
+    """What the worker of a stage with memory knows, so that a successor can know it too.
+
+    The last snapshot, and the frames answered since.
+    """
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
+        self.snapshot: object | None = None
+        self._log: list[Task] = []
+        self.is_lost = False  # the user's objects in it cannot be written down
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._log)
+
+    def answered(self, task: Task, snapshot: object | None) -> None:
+        """Take note of an answer, before the frame's payload is dropped; ``snapshot`` includes it."""
+        if snapshot is not None:
+            self.snapshot = snapshot
+            self.is_lost = not snapshot
+            self.forget()
+        elif not self.is_lost:
+            if task.frame is not None:
+                self._payloads.hold(task.frame)
+            self._log.append(task)
+
+    def forget(self) -> None:
+        """Keep no frame any longer."""
+        for task in self._log:
+            if task.frame is not None:
+                self._payloads.drop(task.frame)
+        self._log.clear()

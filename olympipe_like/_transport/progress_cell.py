@@ -1,0 +1,44 @@
+"""A few bytes that a worker and the hub share: which item is being worked on, since when.
+
+They outlive the worker, so the hub knows what killed it, and see it through a C loop that never lets go of the GIL.
+"""
+
+from __future__ import annotations
+
+from mmap import PAGESIZE, mmap
+from time import monotonic_ns
+
+NOTHING = -1
+
+
+class ProgressCell:
+    """Written by one worker, read by the hub; anonymous memory that a fork inherits.
+
+    A reader may meet the number of one item and the time of the next: it looks twice before it acts.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap(-1, PAGESIZE)
+        self._words = memoryview(self._memory).cast("q")
+        self.leave()
+
+    def enter(self, ordinal: int) -> None:
+        """Note that the work on an item begins now."""
+        words = self._words
+        words[0] = NOTHING
+        words[1] = monotonic_ns()
+        words[0] = ordinal
+
+    def leave(self) -> None:
+        """Note that no item is being worked on."""
+        self._words[0] = NOTHING
+
+    def read(self) -> tuple[int, float] | None:
+        """Return the item's ordinal and the time its work began (`monotonic`, seconds), None if there is none."""
+        ordinal, since = self._words[0], self._words[1]
+        return None if ordinal == NOTHING else (ordinal, since / 1e9)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._words.release()
+        self._memory.close()

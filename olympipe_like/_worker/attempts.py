@@ -1,0 +1,114 @@
+"""What becomes of an item whose function raised: tried again, replaced, dropped and recorded, or the end of it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from olympipe_like._model.failure import Failure, describe
+from olympipe_like._model.options import SKIP, Policy
+from olympipe_like._plan.layout import Label
+from olympipe_like._transport.codec import EncodingError, encode_item
+from olympipe_like._worker.blame import blame, show
+from olympipe_like._worker.chunk import Chunk
+
+
+class Dropped(Enum):
+    """That an item gives nothing."""
+
+    DROPPED = "dropped"
+
+
+DROPPED = Dropped.DROPPED
+
+
+class Poisoned(BaseException):
+    """Raised in the place of a function that must not be called again: its item cost too many workers, or time."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+    def as_error(self) -> Exception:
+        """Return what a user's ``on_error`` is told."""
+        return TimeoutError(self.failure.what) if self.failure.kind == "stage" else RuntimeError(self.failure.what)
+
+
+class Attempts:
+    """One stage's policy, applied to its failing items in one worker."""
+
+    def __init__(self, policy: Policy, label: Label, worker: str, *, keeps_items: bool = False) -> None:
+        self._policy = policy
+        self._label = label
+        self._worker = worker
+        self._keeps_items = keeps_items or policy.on_error == "collect"
+        self.retried = 0  # since last asked for
+        self.records: list[Failure] = []  # of items dropped since last asked for
+
+    def waits(self) -> Iterator[float]:
+        """Give the seconds to wait before each further try."""
+        retry = self._policy.retry
+        for number in range(retry.times):
+            yield retry.wait * retry.factor**number
+
+    def may_retry(self, error: BaseException) -> bool:
+        """Whether the policy tries again after this exception."""
+        return not isinstance(error, Poisoned) and isinstance(error, self._policy.retry.on)
+
+    def again(self, error: BaseException, call: Callable[[], Any]) -> tuple[Any, BaseException | None, int]:
+        """Try again as often as allowed; return the result, or the last exception, and the number of tries in all."""
+        tries = 1
+        for wait in self.waits():
+            if not self.may_retry(error):
+                break
+            time.sleep(wait)
+            tries += 1
+            self.retried += 1
+            try:
+                return call(), None, tries
+            except BaseException as later:  # noqa: BLE001 - anything a function raises is its item's failure
+                error = later
+        return None, error, tries
+
+    def judge(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure | Dropped | tuple[Any]:
+        """Return the failure that ends the stream here, `DROPPED`, or the item's replacement in a tuple."""
+        policy = self._policy.on_error
+        told = error.as_error() if isinstance(error, Poisoned) else error
+        if policy == "raise" or not isinstance(told, Exception):
+            return self.failure(chunk, index, error, tries)
+        if callable(policy):
+            try:
+                made = policy(chunk.items[index], told)
+            except BaseException as later:  # noqa: BLE001 - the user's handler may raise anything
+                return self.failure(chunk, index, later, tries)
+            if made is not None and made is not SKIP:
+                return (made,)
+        if self._keeps_items:
+            record = self.failure(chunk, index, error, tries)
+            self.records.append(replace(record, collected=policy == "collect"))
+        return DROPPED
+
+    def failure(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure:
+        """Return the record of a failed item."""
+        item, path = chunk.items[index], chunk.path(index)
+        if isinstance(error, Poisoned):
+            found = replace(error.failure, path=path, position=describe(path), item=show(item))
+        else:
+            found = replace(blame(error, self._label, self._worker, path=path, item=item), attempts=tries)
+        if self._keeps_items:
+            try:
+                found = replace(found, input=encode_item(item))
+            except EncodingError:
+                pass  # the record says that the item could not travel
+        return found
+
+    def take(self) -> tuple[tuple[Failure, ...], int]:
+        """Return the records and the number of further tries since last asked."""
+        if not self.records and not self.retried:
+            return (), 0
+        records, retried = tuple(self.records), self.retried
+        self.records, self.retried = [], 0
+        return records, retried

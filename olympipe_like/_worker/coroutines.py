@@ -1,0 +1,51 @@
+"""Coroutine functions, called one at a time. Apart from the rest because asyncio is slow to load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from olympipe_like._worker.attempts import Attempts
+
+
+async def attempt(
+    call: Callable[[], Any], attempts: Attempts, judge: Callable[[Any], Any], timeout: float | None
+) -> tuple[Any, BaseException | None, int]:
+    """Call, and again as often as allowed; return the result, or the last exception, and the number of tries."""
+    tries = 0
+    waits = attempts.waits()
+    while True:
+        tries += 1
+        try:
+            return judge(await _result(call(), timeout)), None, tries
+        except _Cancelled as stopped:
+            raise asyncio.CancelledError from stopped
+        except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
+            wait = next(waits, None) if attempts.may_retry(error) else None
+            if wait is None:
+                return None, error, tries
+            attempts.retried += 1
+        await asyncio.sleep(wait)
+
+
+class _Cancelled(BaseException):
+    """The run is being stopped: not the item's own CancelledError."""
+
+
+async def _result(given: Any, timeout: float | None) -> Any:
+    if not isinstance(given, Awaitable):
+        return given
+    # A task of its own tells the item's CancelledError from that of the task we are in, and can be given up.
+    task = asyncio.ensure_future(given)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout)
+    except asyncio.CancelledError as stopped:
+        task.cancel()
+        raise _Cancelled from stopped
+    if not done:
+        task.cancel()
+        await asyncio.wait({task}, timeout=1.0)  # its finally blocks; one that goes on regardless is left behind
+        raise TimeoutError(f"took longer than timeout={timeout:g} s")
+    return task.result()

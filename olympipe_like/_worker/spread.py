@@ -1,0 +1,149 @@
+"""What explode and unbatch do: one item becomes many, given in parts as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import Path
+from olympipe_like._plan.layout import Label
+from olympipe_like._worker.attempts import Attempts
+from olympipe_like._worker.chunk import Chunk, spread_columns
+from olympipe_like._worker.steps import Step
+from olympipe_like._worker.watch import Watch
+
+PART_SECONDS = 0.001
+"""An exploding generator's items wait for company no longer than this; see `_scheduler.sizing.TARGET_SECONDS`."""
+
+
+class Spread(Step):
+    """Explode: one item becomes many, streamed in parts."""
+
+    def __init__(
+        self, function: Callable[[Any], Any] | None, label: Label, worker: str, attempts: Attempts, watch: Watch
+    ) -> None:
+        super().__init__(label, worker)
+        self._function = function
+        self.attempts = attempts
+        self.watch = watch
+
+    def run(self, chunk: Chunk, leg: int) -> Chunk:
+        """Never asked: `spread` is."""
+        raise AssertionError(f"explode answers in parts; asked for one of {chunk} from leg {leg}")
+
+    def spread(self, chunk: Chunk, limit: int) -> Iterator[tuple[Chunk, bool]]:
+        """Give the parts, each with whether another follows; a part holds at most ``limit`` items."""
+        part = _Part()
+        for index, item in enumerate(chunk.items):
+            part.used += 1
+            given = _Given(self._function, item, self.attempts, self.watch)
+            step = 1
+            while not given.ended:
+                before, at = len(part.items), perf_counter()
+                try:
+                    given.pull(part.items, min(step, limit - before))
+                except BaseException as error:  # noqa: BLE001 - anything a generator raises is its item's failure
+                    part.note(index, given, before)  # what came before an exception counts
+                    judge = self.attempts.failure if given.is_replacement else self.attempts.judge
+                    verdict = judge(chunk, index, error, given.tries)
+                    if isinstance(verdict, Failure):
+                        self.watch.leave()
+                        part.failed += 1
+                        yield self._cut(part, chunk, chunk.upto, verdict), False
+                        return
+                    if isinstance(verdict, tuple):
+                        given = _Given(None, verdict[0], self.attempts, Watch(), given.count)
+                        given.is_replacement = True
+                        continue
+                    part.failed += 1
+                    break
+                part.note(index, given, before)
+                now = perf_counter()
+                step = step * 2 if now - at < PART_SECONDS / 8 else 1
+                if len(part.items) >= limit or (part.items and now - part.began >= PART_SECONDS):
+                    self.watch.leave()  # whoever comes next may make it wait
+                    # Not further than the item itself: the next one may have the same path.
+                    yield self._cut(part, chunk, chunk.path(index), chunk.failure), True
+                    part = _Part()
+                    if not given.ended:
+                        self.watch.again()
+        self.watch.leave()
+        yield self._cut(part, chunk, chunk.upto, chunk.failure), False
+
+    def _cut(self, part: _Part, chunk: Chunk, upto: Path, failure: Failure | None) -> Chunk:
+        self.counts = OpCounts(part.used, len(part.items), 0, part.failed)
+        return Chunk(part.items, spread_columns(chunk, part.origins, part.ordinals), upto, failure)
+
+
+class _Part:
+    """What has been given since the last answer."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.origins: list[int] = []
+        self.ordinals: list[int] = []
+        self.used = 0  # input items begun
+        self.failed = 0
+        self.began = perf_counter()
+
+    def note(self, index: int, given: _Given, before: int) -> None:
+        got = len(self.items) - before
+        self.origins.extend([index] * got)
+        self.ordinals.extend(range(given.count, given.count + got))
+        given.count += got
+
+
+class _Given:
+    """What one item is made into; begun anew after an exception, as long as it has given nothing."""
+
+    def __init__(
+        self, function: Callable[[Any], Any] | None, item: Any, attempts: Attempts, watch: Watch, count: int = 0
+    ) -> None:
+        self._function = function
+        self._item = item
+        self._attempts = attempts
+        self._watch = watch
+        self._waits = attempts.waits()
+        self._iterator: Iterator[Any] | None = None
+        self._begun = False
+        self.count = count  # items given so far
+        self.tries = 0
+        self.ended = False
+        self.is_replacement = False
+
+    def pull(self, items: list[Any], wanted: int) -> None:
+        """Append up to so many; note when there are no more."""
+        before = len(items)
+        while True:
+            try:
+                if self._iterator is None:
+                    self._begin()
+                    assert self._iterator is not None
+                items.extend(islice(self._iterator, wanted))
+            except BaseException as error:
+                wait = None
+                if self.count == 0 and len(items) == before and self._attempts.may_retry(error):
+                    wait = next(self._waits, None)
+                if wait is None:
+                    raise
+                self._attempts.retried += 1
+                self._iterator = None
+                time.sleep(wait)
+                continue
+            self.ended = len(items) - before < wanted
+            return
+
+    def _begin(self) -> None:
+        self.tries += 1
+        if self._watch.active:
+            if self._begun:
+                self._watch.again()
+            else:
+                self._begun = True
+                self._watch.enter()
+        self._iterator = iter(self._item if self._function is None else self._function(self._item))

@@ -1,0 +1,54 @@
+"""Tells the hub which item a worker is at, and keeps the worker from items that cost too much already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._transport.progress_cell import ProgressCell
+from olympipe_like._worker.attempts import Poisoned
+
+_NONE: Mapping[int, Failure] = {}
+
+
+class Watch:
+    """One worker's, for one step.
+
+    Items are numbered within a frame, from 0, as the step meets them: a frame that is run again meets them alike.
+    Off most of the time, because a note for each item costs more than a tiny item does.
+    """
+
+    def __init__(self, cell: ProgressCell | None = None) -> None:
+        self._cell = cell
+        self._poison = _NONE
+        self._ordinal = -1
+        self.active = False
+
+    def begin(self, *, careful: bool, poison: Mapping[int, Failure] = _NONE) -> None:
+        """Begin a frame."""
+        self.active = bool(poison) or (careful and self._cell is not None)
+        self._poison = poison
+        self._ordinal = -1
+
+    def enter(self) -> None:
+        """Begin the next item.
+
+        Raises
+        ------
+        Poisoned
+            If it must not be run again.
+        """
+        self._ordinal += 1
+        if self._ordinal in self._poison:
+            raise Poisoned(self._poison[self._ordinal])
+        self.again()
+
+    def again(self) -> None:
+        """Begin the same item once more: another try, or the next part of what it gives."""
+        if self._cell is not None:
+            self._cell.enter(self._ordinal)
+
+    def leave(self) -> None:
+        """Note that the worker is in no item: what it does now is our affair."""
+        if self._cell is not None:
+            self._cell.leave()
