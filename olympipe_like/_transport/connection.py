@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import socket
 import struct
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -54,11 +55,14 @@ class _Parser:
 
 
 class Connection:
-    """The blocking end. One thread at a time may receive, one may send."""
+    """The blocking end. One thread at a time may receive, any may send."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._parser = _Parser()
+        self._turn = threading.RLock()
+        self._outgoing: deque[list[Buffer]] = deque()
+        self._is_sending = False
 
     def fileno(self) -> int:
         """Return the descriptor, for waiting."""
@@ -73,6 +77,18 @@ class Connection:
             If the other side is gone.
         """
         buffers = _frame_message(message, payload)
+        with self._turn:
+            self._outgoing.append(buffers)
+            # Sending already: a signal handler or a finalizer of this very thread speaks in the midst of a message,
+            # and whoever is sending that sends this one next.
+            while self._outgoing and not self._is_sending:
+                self._is_sending = True
+                try:
+                    self._send(self._outgoing.popleft())
+                finally:
+                    self._is_sending = False
+
+    def _send(self, buffers: list[Buffer]) -> None:
         if len(buffers) == 1:
             self._socket.sendall(buffers[0])
             return
@@ -137,6 +153,7 @@ class Channel:
         self._socket = sock
         self._parser = _Parser()
         self._outgoing: deque[memoryview] = deque()
+        self.queued = 0  # pieces that had to wait, in all
         self.is_gone = False  # the other side has closed, or is dead
 
     def fileno(self) -> int:
@@ -147,6 +164,11 @@ class Channel:
     def wants_to_write(self) -> bool:
         """Whether something is left to send."""
         return bool(self._outgoing)
+
+    @property
+    def unqueued(self) -> int:
+        """How many of the pieces that had to wait have been sent; they go in the order they came."""
+        return self.queued - len(self._outgoing)
 
     def send(self, message: object, payload: Sequence[Buffer] = ()) -> None:
         """Send as much as fits now, keep the rest."""
@@ -163,6 +185,7 @@ class Channel:
             if sent == len(buffers[0]):
                 return
             buffers[0] = memoryview(buffers[0])[sent:]
+        self.queued += len(buffers)
         self._outgoing.extend(memoryview(part).cast("B") for part in buffers)
         self.flush()
 
