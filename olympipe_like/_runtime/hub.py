@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -38,7 +39,8 @@ from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.deadlines import Deadlines
 from olympipe_like._runtime.driver import Driver
-from olympipe_like._runtime.obituary import given_up, too_many, worker_lost
+from olympipe_like._runtime.log_records import LogQueue
+from olympipe_like._runtime.obituary import cause_of_death, given_up, too_many, worker_lost
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.vault import Vault
@@ -83,6 +85,7 @@ class HubRun:
         self._over = False  # no event matters any more
         self._left = False  # the caller is gone or wants no more
         self._results = self._connect(descriptors.pop(0), self._from_caller, self._caller_left)
+        self._logs = LogQueue(self._results)
         self._host: Peer | None = None
         if order.has_host:
             self._host = self._connect(descriptors.pop(0), self._from_worker, self._caller_left)
@@ -151,6 +154,8 @@ class HubRun:
         elif isinstance(message, wire.Ended):
             self._ended_sources.add(source)
             self._handle(SourceEnded(at=monotonic(), source=source))
+        elif isinstance(message, wire.Logged):
+            self._logs.put(message)
         elif isinstance(message, wire.Broken):
             self._fail(Failure.unpack(message.failure))
 
@@ -179,6 +184,8 @@ class HubRun:
                 rss=message.rss,
             )
             self._handle(event)
+        elif isinstance(message, wire.Logged):
+            self._logs.put(message)
         elif isinstance(message, wire.Broken):
             if self._over:
                 self._failure = self._failure or Failure.unpack(message.failure)
@@ -209,6 +216,10 @@ class HubRun:
         code = process.reap()
         if found.stopping:
             return
+        label, cause = found.stage.label, cause_of_death(code)
+        title = f"worker {label.number}.{found.slot}, pid {pid}"
+        text = f"stage {label.number}/{label.of} {label.name!r}: {cause} [{title}]"
+        self._note(logging.WARNING, text, label.name, title)
         # Between our look and its end it may have come to the next item, which is not to blame.
         excused = found.overdue is not None and found.overdue != at
         event = WorkerLost(
@@ -229,6 +240,10 @@ class HubRun:
         pid, code = process.pid, process.reap()
         if source not in self._ended_sources:
             self._fail(worker_lost(self._stages[source].label, 0, pid, code, 0, 1))
+
+    def _note(self, level: int, text: str, stage: str = "", worker: str = "") -> None:
+        """Tell the caller's logger "olympipe_like" something; ``stage`` and ``worker`` are what it is about."""
+        self._logs.note(level, text, stage, worker)
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -388,6 +403,7 @@ class HubRun:
         if not self._left:
             tallies = self._driver.scheduler.tallies()
             failure = self._failure.pack() if self._failure is not None else None
+            self._logs.tell_dropped()
             self._results.send(wire.Finished(tallies, failure))
             while self._results.channel.wants_to_write and not self._left:
                 self._peers.wait(None)

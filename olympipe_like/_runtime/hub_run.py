@@ -20,6 +20,7 @@ from olympipe_like._plan.layout import LaidStage, Layout, Segment
 from olympipe_like._runtime import hub_client
 from olympipe_like._runtime.host import Host
 from olympipe_like._runtime.local import WAITING, Dropped, Waiting, executor_here
+from olympipe_like._runtime.log_records import hand_over
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.preloading import to_preload
 from olympipe_like._runtime.sources import maker_of
@@ -162,6 +163,10 @@ class HubRun:
                     self._heard += 1
                     self._news.notify_all()
                 if until is not None:
+                    return WAITING
+            elif isinstance(received[0], wire.Logged):
+                hand_over(received[0])
+                if until is not None and monotonic() >= until:
                     return WAITING
             elif not isinstance(received[0], wire.SinkEnded):
                 return received

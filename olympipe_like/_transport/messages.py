@@ -99,6 +99,12 @@ class Broken(NamedTuple):
     failure: bytes
 
 
+class Logged(NamedTuple):
+    """Worker or source to hub, and hub to caller: a log record, which the hub does not open."""
+
+    record: bytes  # pickled: fields of the record, and what the user added, each pickled by itself
+
+
 class Closed(NamedTuple):
     """Host to hub: a worker in the caller's process has ended."""
 

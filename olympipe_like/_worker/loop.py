@@ -19,6 +19,7 @@ from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Answered, Broken, GoOn, Restore, Run, Stop
 from olympipe_like._transport.progress_cell import ProgressCell
+from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.feed import Feeder
 from olympipe_like._worker.port import Port, SourcePort, Unreadable, encode_chunk, unpack_chunk
@@ -53,6 +54,7 @@ def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
     try:
         prepare(order.parent, order.surroundings)
         port = Port(Connection(sock), order.memory)
+        output.begin(port.connection, order.label.name, order.title, order.surroundings.levels)
         try:
             _live(order, port)
         except (EOFError, OSError):

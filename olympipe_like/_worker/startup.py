@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from olympipe_like._worker.output import LogLevels
+
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -20,6 +22,7 @@ class Surroundings(NamedTuple):
     directory: str
     path: tuple[str, ...]
     environment: dict[str, str]
+    levels: LogLevels
 
     @staticmethod
     def here() -> Surroundings:
@@ -28,7 +31,7 @@ class Surroundings(NamedTuple):
             directory = str(Path.cwd())
         except OSError:  # it was removed under us
             directory = "/"
-        return Surroundings(directory, tuple(sys.path), dict(os.environ))
+        return Surroundings(directory, tuple(sys.path), dict(os.environ), LogLevels.here())
 
     def take_over(self) -> None:
         """Make them those of this process."""

@@ -1,0 +1,418 @@
+"""What user code says in workers, by log records and warnings, reaches the people who run the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+import warnings
+from collections import Counter
+
+import psutil
+import pytest
+
+from olympipe_like import Pipeline, StageFailed, WorkerLost
+from tests.functions import ExplodesOnLoad, HoldsALock
+
+LOGGER = logging.getLogger("tests.output")
+
+
+def say(number: int) -> int:
+    logging.getLogger("tests.output").info("item %d", number)
+    return number
+
+
+def said(caplog, logger: str = "tests.output") -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == logger]
+
+
+def messages(caplog, logger: str = "tests.output") -> list[str]:
+    return [record.getMessage() for record in said(caplog, logger)]
+
+
+@pytest.fixture
+def info(caplog):
+    """Let the test's logger want records from INFO up."""
+    caplog.set_level(logging.INFO, "tests.output")
+    return caplog
+
+
+# -- log records ------------------------------------------------------------------------------------------------------
+
+
+def test_a_workers_records_reach_the_callers_logger_with_stage_and_worker(info):
+    def whoami(number):
+        LOGGER.info("item %d", number)
+        return os.getpid()
+
+    pids = Pipeline(range(3)).task(abs, name="first").task(whoami, name="look").wait_for_result()
+
+    assert messages(info) == ["item 0", "item 1", "item 2"]
+    record = said(info)[0]
+    assert (record.stage, record.worker) == ("look", f"worker 2.0, pid {pids[0]}")
+    assert (record.levelname, record.funcName, record.process) == ("INFO", "whoami", pids[0])
+
+
+def test_all_records_are_there_when_the_run_is_over(info):
+    Pipeline(range(200)).task(say, workers=3).wait_for_completion()
+
+    assert sorted(messages(info)) == sorted(f"item {number}" for number in range(200))
+
+
+def test_a_record_arrives_before_the_result_it_belongs_to(info):
+    for number in Pipeline(range(20)).task(say).batch(1).unbatch():
+        assert f"item {number}" in messages(info)
+
+
+def numbers_that_speak(count: int):
+    for number in range(count):
+        logging.getLogger("tests.output").info("giving %d", number)
+        yield number
+
+
+def test_a_source_processs_records_reach_the_caller(info):
+    assert Pipeline(numbers_that_speak, 2, name="speaker").wait_for_result() == [0, 1]
+
+    assert messages(info) == ["giving 0", "giving 1"]
+    assert {record.stage for record in said(info)} == {"speaker"}
+
+
+def test_a_record_whose_arguments_cannot_be_pickled_arrives_as_text(info):
+    def hold(number):
+        LOGGER.info("holding %s and %r", threading.Lock(), HoldsALock("it"))
+        return number
+
+    Pipeline([1]).task(hold).wait_for_completion()
+
+    (text,) = messages(info)
+    assert text.startswith("holding <unlocked _thread.lock object at ")
+    assert text.endswith("HoldsALock('it')")
+
+
+def test_what_is_added_to_a_record_arrives_or_its_text(info):
+    def add(number):
+        extra = {"plain": {"a": [1]}, "lock": threading.Lock(), "bomb": ExplodesOnLoad()}
+        LOGGER.info("added", extra=extra)
+        return number
+
+    Pipeline([1]).task(add).wait_for_completion()
+
+    (record,) = said(info)
+    assert record.plain == {"a": [1]}
+    assert record.lock.startswith("<unlocked _thread.lock object")
+    assert record.bomb == "<could not be rebuilt>"
+
+
+class Chatterbox:
+    """Logs itself while it is pickled."""
+
+    def __reduce__(self):
+        logging.getLogger("tests.output").info("being pickled", extra={"it": self})
+        return Chatterbox, ()
+
+
+def test_an_addition_that_logs_itself_while_it_is_pickled_ends(info):
+    def add(number):
+        LOGGER.info("added", extra={"it": Chatterbox()})
+        return number
+
+    assert Pipeline([1]).task(add).wait_for_result() == [1]
+
+    assert messages(info) == ["being pickled", "added"]
+
+
+def test_an_exception_logged_in_a_worker_arrives_with_its_traceback(info):
+    def fail(number):
+        try:
+            return 1 / number
+        except ZeroDivisionError:
+            LOGGER.exception("no good")
+            return -1
+
+    assert Pipeline([0]).task(fail).wait_for_result() == [-1]
+
+    (record,) = said(info)
+    assert record.exc_text.startswith("Traceback (most recent call last):")
+    assert "in fail" in record.exc_text
+    assert record.exc_text.endswith("ZeroDivisionError: division by zero")
+    assert "ZeroDivisionError: division by zero" in info.text
+    assert pickle.loads(pickle.dumps(record)).getMessage() == "no good"
+
+
+def test_the_callers_levels_are_the_workers(caplog):
+    caplog.set_level(logging.ERROR)
+    caplog.set_level(logging.WARNING, "tests.output.quiet")
+    caplog.set_level(logging.DEBUG, "tests.output")
+
+    def enabled(name):
+        LOGGER.debug("wanted")
+        logging.getLogger("tests.output.quiet").info("not wanted")
+        return [level for level in (10, 20, 30, 40) if logging.getLogger(name).isEnabledFor(level)]
+
+    names = ["tests.output", "tests.output.below", "tests.output.quiet", "tests.elsewhere"]
+    found = Pipeline(names).task(enabled).wait_for_result()
+
+    assert found == [[10, 20, 30, 40], [10, 20, 30, 40], [30, 40], [40]]
+    assert messages(caplog) == ["wanted"] * 4
+    assert messages(caplog, "tests.output.quiet") == []
+
+
+def test_what_the_caller_has_disabled_is_not_made_in_workers(info):
+    def enabled(level):
+        return LOGGER.isEnabledFor(level)
+
+    logging.disable(logging.WARNING)
+    try:
+        found = Pipeline([logging.INFO, logging.WARNING, logging.ERROR]).task(enabled).wait_for_result()
+    finally:
+        logging.disable(logging.NOTSET)
+
+    assert found == [False, False, True]
+
+
+def test_a_logger_that_wants_less_meanwhile_gets_less(info):
+    def wait_and_say(number):
+        LOGGER.info("item %d", number)
+        return number
+
+    for number in Pipeline(range(5)).task(wait_and_say, queue_size=1).run(queue_size=1):
+        if number == 0:
+            before = len(said(info))
+            LOGGER.setLevel(logging.ERROR)
+
+    assert len(said(info)) == before
+
+
+def test_records_of_a_thread_in_the_worker_reach_the_caller(info):
+    def with_thread(number):
+        thread = threading.Thread(target=LOGGER.info, args=("from the side",), name="side")
+        thread.start()
+        thread.join()
+        return number
+
+    Pipeline([1]).task(with_thread).wait_for_completion()
+
+    (record,) = said(info)
+    assert (record.getMessage(), record.threadName) == ("from the side", "side")
+
+
+class Choir:
+    """Its threads speak while the worker sends results."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    def work(self, number: int) -> bytes:
+        threads = [threading.Thread(target=self.speak, args=(number,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        self.threads += threads
+        return bytes([number]) * 50_000  # travels inside messages
+
+    def speak(self, number: int) -> None:
+        for _ in range(10):
+            LOGGER.info("%d %s", number, "x" * 2000)
+
+    def close(self) -> None:
+        for thread in self.threads:
+            thread.join()
+
+
+def test_threads_that_log_while_results_are_sent_tear_nothing(info):
+    results = Pipeline(range(20)).class_task(Choir, "work", [], "close").task(len).wait_for_result()
+
+    assert results == [50_000] * 20
+    assert Counter(messages(info)) == {f"{number} {'x' * 2000}": 30 for number in range(20)}
+
+
+class TimeIsUp(BaseException):
+    """Not an Exception: `logging` itself has places that swallow those."""
+
+
+def test_a_time_limit_that_cuts_into_logging_breaks_nothing(info):
+    def limited(number):
+        def expire(*_):
+            raise TimeIsUp
+
+        signal.signal(signal.SIGALRM, expire)
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        try:
+            while True:
+                LOGGER.info("x" * 10_000)
+        except TimeIsUp:
+            return number
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    assert Pipeline(range(20)).task(limited).wait_for_result() == list(range(20))
+    assert set(messages(info)) == {"x" * 10_000}
+
+
+def test_handlers_that_user_code_sets_up_in_the_worker_work_too(info, tmp_path):
+    def with_file(number):
+        handler = logging.FileHandler(tmp_path / "worker.log")
+        LOGGER.addHandler(handler)
+        LOGGER.info("twice")
+        LOGGER.removeHandler(handler)
+        handler.close()
+        return number
+
+    Pipeline([1]).task(with_file).wait_for_completion()
+
+    assert (tmp_path / "worker.log").read_text() == "twice\n"
+    assert messages(info) == ["twice"]
+
+
+class Fails(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise RuntimeError("a filter of the caller")
+
+
+def test_a_filter_of_the_callers_that_raises_does_not_end_the_run(info, capsys):
+    fails = Fails()
+    LOGGER.addFilter(fails)
+    try:
+        assert Pipeline([1, 2]).task(say).wait_for_result() == [1, 2]
+    finally:
+        LOGGER.removeFilter(fails)
+
+    assert capsys.readouterr().err.count("RuntimeError: a filter of the caller") == 2
+
+
+def test_records_of_a_failed_run_arrive(info):
+    def fail(number):
+        LOGGER.info("about to fail")
+        raise ValueError(number)
+
+    with pytest.raises(StageFailed):
+        Pipeline([1]).task(fail).wait_for_result()
+
+    assert messages(info) == ["about to fail"]
+
+
+def test_records_that_wait_when_a_loop_is_left_are_handed_over(info, eventually, tally):
+    def speak_and_note(number):
+        LOGGER.info("item %d", number)
+        tally.hit(str(number))
+        return number
+
+    with Pipeline(range(3)).task(speak_and_note).run() as run:
+        eventually(lambda: tally.count("1"))
+
+    assert run.report.finished
+    assert messages(info)[:1] == ["item 0"]
+
+
+def test_records_that_come_while_only_the_report_is_asked_for_are_handed_over(info, eventually):
+    with Pipeline(range(3)).task(say).run() as run:
+        eventually(lambda: run.report and len(said(info)) == 3)
+        assert list(run) == [0, 1, 2]
+
+
+# -- warnings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_workers_warnings_reach_the_callers_logger_for_warnings(caplog):
+    def warn(number):
+        warnings.warn(f"careful with {number}", UserWarning, stacklevel=1)
+        return number
+
+    assert Pipeline([7]).task(warn, name="shaky").wait_for_result() == [7]
+
+    (record,) = said(caplog, "py.warnings")
+    assert "UserWarning: careful with 7" in record.getMessage()
+    assert (record.levelname, record.stage) == ("WARNING", "shaky")
+    assert record.worker.startswith("worker 1.0, pid ")
+
+
+def test_a_workers_warning_is_shown_where_nobody_has_set_up_logging(script):
+    process = script.start("""
+        import warnings
+        from olympipe_like import Pipeline
+
+        def warn(number):
+            warnings.warn("mind the gap")
+            return number
+
+        print(Pipeline([7]).task(warn).wait_for_result())
+        """)
+    done = script.finish(process)
+
+    assert done.stdout == "[7]\n"
+    assert "UserWarning: mind the gap" in done.stderr
+
+
+# -- lost workers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_worker_is_told_with_stage_worker_and_cause(caplog, tally):
+    def die_once(number):
+        if number == 2 and not tally.count("died"):
+            tally.hit("died")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    assert Pipeline(range(4)).task(die_once, name="fragile").wait_for_result() == [0, 1, 2, 3]
+
+    (record,) = said(caplog, "olympipe_like")
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("stage 1/1 'fragile': worker was killed by SIGKILL")
+    assert record.getMessage().endswith(f"[{record.worker}]")
+    assert record.stage == "fragile"
+
+
+def test_what_a_worker_says_just_before_it_dies_arrives(info):
+    def die(number):
+        LOGGER.error("last words")
+        os._exit(7)
+
+    with pytest.raises(WorkerLost):
+        Pipeline([1]).task(die).wait_for_result()
+
+    assert messages(info) == ["last words"] * 3  # three attempts
+    assert len(messages(info, "olympipe_like")) == 3
+
+
+def test_workers_that_end_as_they_should_are_not_told_of(caplog):
+    assert next(iter(Pipeline(range(10**6)).task(abs, workers=2))) == 0
+
+    assert messages(caplog, "olympipe_like") == []
+
+
+# -- too many records -------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_who_does_not_read_makes_nobody_hold_records_without_end(info, tally, eventually):
+    def chatter(number):
+        for turn in range(40_000):
+            LOGGER.info("%d %s", turn, "x" * 1000)
+        tally.hit("done")
+        return number
+
+    with Pipeline([1]).task(chatter).run() as run:
+        hub = max(psutil.Process().children(), key=lambda child: child.create_time())
+        before = hub.memory_info().rss
+        eventually(lambda: tally.count("done"), seconds=40)
+        grown = hub.memory_info().rss - before
+        assert list(run) == [1]
+
+    assert grown < 20 << 20  # of 40 MB
+    told = [record for record in said(info, "olympipe_like") if "were dropped" in record.getMessage()]
+    dropped = sum(int(record.getMessage().split()[0]) for record in told)
+    assert dropped > 20_000
+    assert len(said(info)) + dropped == 40_000
+    turns = [int(text.split()[0]) for text in messages(info)]
+    assert turns == sorted(turns)
+
+
+def test_a_caller_who_reads_gets_every_record_however_many(info):
+    def chatter(number):
+        for turn in range(100):
+            LOGGER.info("%d %d", number, turn)
+        return number
+
+    Pipeline(range(50)).task(chatter).wait_for_completion()
+
+    assert len(said(info)) + sum(int(text.split()[0]) for text in messages(info, "olympipe_like")) == 5000
