@@ -38,12 +38,15 @@ class Hub:
                 'give the run executor="thread" or executor="inline"'
             )
         ours, theirs = socket.socketpair()
+        theirs = _beyond_standard(theirs)
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # each run brings its own
+                stderr=None if _is_open(2) else subprocess.DEVNULL,
             )
         except BaseException:
             ours.close()
@@ -59,8 +62,13 @@ class Hub:
         return self._process.pid
 
     def begin(self, order: RunOrder, descriptors: Sequence[int]) -> None:
-        """Start a run."""
-        socket.send_fds(self._socket, [b"r"], list(descriptors))
+        """Start a run. What workers print goes where the caller's own output goes now, whenever the hub was started."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            streams = [descriptor if _is_open(descriptor) else nowhere for descriptor in (1, 2)]
+            socket.send_fds(self._socket, [b"r"], [*streams, *descriptors])
+        finally:
+            os.close(nowhere)
         self._control.send(order)
 
     def is_idle_again(self) -> bool:
@@ -85,6 +93,26 @@ class Hub:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _is_open(descriptor: int) -> bool:
+    """Whether 1 or 2 is the program's output: it may have been started without (``>&-``), or have closed it."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    # Without at its start: then the number was free, and may be a file or socket of the program now.
+    return (sys.__stdout__ if descriptor == 1 else sys.__stderr__) is not None
+
+
+def _beyond_standard(sock: socket.socket) -> socket.socket:
+    """Return the socket under a number that no process takes for its input or output."""
+    if sock.fileno() > 2:
+        return sock
+    import fcntl  # not on every system that gets as far as this module
+
+    with sock:
+        return socket.socket(fileno=fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 _idle: list[Hub] = []

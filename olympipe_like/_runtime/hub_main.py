@@ -6,6 +6,7 @@ threads and locks is in it. It ends when its caller is gone.
 
 from __future__ import annotations
 
+import os
 import socket
 import warnings
 
@@ -27,17 +28,22 @@ def main(descriptor: int) -> None:
     context = multiprocess.get_context("fork")
     control_socket = socket.socket(fileno=descriptor)
     control = Connection(control_socket)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     while True:
         try:
             mark, descriptors, _, _ = socket.recv_fds(control_socket, 1, 250)
             if not mark:
                 return
+            for standard in (1, 2):
+                os.dup2(descriptors[0], standard)
+                os.close(descriptors.pop(0))
             order, _ = control.receive()
         except (EOFError, OSError):
             return
         assert isinstance(order, RunOrder)
         preload(order)
         HubRun(order, descriptors, context, control_socket).serve()
+        os.dup2(nowhere, 1)  # who reads the caller's output would wait for an idle hub
         try:
             control.send(Idle())
         except OSError:

@@ -1,17 +1,25 @@
-"""What user code says in a worker: log records and warnings go to the caller's loggers."""
+"""What user code says in a worker: log records and warnings go to the caller's loggers, printed lines stay whole."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
 import logging
 import os
 import pickle
+import select
 import signal
+import stat
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Logged
 
+LINE_BYTES = 1 << 20  # a printed line up to this length is written at once
 # For which user code may have a handler that raises. Not all signals: naming them again takes Python 2 µs each.
 _SIGNALS = {
     signal.SIGALRM,
@@ -62,6 +70,7 @@ def begin(connection: Connection, stage: str, worker: str, levels: LogLevels) ->
     levels : LogLevels
         The caller's.
     """
+    sys.stdout, sys.stderr = whole_lines(sys.stdout), whole_lines(sys.stderr)
     levels.take_over()
     logging.root.addHandler(_ToCaller(connection, stage, worker))
     logging.captureWarnings(capture=True)
@@ -145,3 +154,68 @@ def _pickled(value: Any) -> bytes:
         return pickle.dumps(value, protocol=5)
     except Exception:  # noqa: BLE001 - any object may be there; its text will do
         return pickle.dumps(repr(value), protocol=5)
+
+
+# -- printed lines ----------------------------------------------------------------------------------------------------
+
+
+def whole_lines(stream: Any) -> Any:
+    """Return a text stream on the same descriptor that writes each line at once; what is no such stream as it is.
+
+    >>> whole_lines(None)
+    """
+    try:
+        descriptor = stream.fileno()
+        stream.flush()
+        raw = _Raw(descriptor, "wb", closefd=False)
+    except (AttributeError, OSError, ValueError):  # None, or closed: there is nothing to write to
+        return stream
+    made = io.TextIOWrapper(
+        io.BufferedWriter(raw, LINE_BYTES), encoding=stream.encoding, errors=stream.errors, line_buffering=True
+    )
+    made._CHUNK_SIZE = LINE_BYTES  # type: ignore[attr-defined]  # else longer lines are written in pieces
+    return made
+
+
+class _Raw(io.FileIO):
+    """Writes all it is given before another worker can write.
+
+    Files and terminals see to that themselves. A pipe does for `select.PIPE_BUF` bytes; around more there is a lock on
+    the pipe itself. The kernel gives it back when its holder dies, so a killed worker keeps nobody waiting.
+    """
+
+    def __init__(self, file: int, mode: str, *, closefd: bool) -> None:
+        super().__init__(file, mode, closefd=closefd)
+        self._is_pipe = stat.S_ISFIFO(os.fstat(file).st_mode)
+        self._turn = threading.RLock()  # the kernel's lock is the process's, not the thread's
+
+    def write(self, data: Any) -> int:
+        """Write it all."""
+        with memoryview(data) as view, view.cast("B") as rest:
+            if not self._is_pipe or rest.nbytes <= select.PIPE_BUF:
+                return self._write(rest)
+            with self._turn, _locked(self):
+                return self._write(rest)
+
+    def _write(self, data: memoryview) -> int:
+        done = 0
+        while done < data.nbytes:
+            written: int | None = super().write(data[done:])
+            if written is None:  # somebody has made the descriptor one that does not wait
+                select.select((), (self,), ())
+            else:
+                done += written
+        return done
+
+
+@contextlib.contextmanager
+def _locked(file: io.FileIO) -> Iterator[None]:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+    except OSError:  # a system without locks on pipes: long lines may be torn
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.lockf(file, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""What user code says in workers, by log records and warnings, reaches the people who run the pipeline."""
+"""What user code says in workers, by log records, warnings and prints, reaches the people who run the pipeline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -250,6 +252,22 @@ def test_a_time_limit_that_cuts_into_logging_breaks_nothing(info):
     assert set(messages(info)) == {"x" * 10_000}
 
 
+def test_a_fork_made_by_user_code_does_not_speak_into_its_parents_connection(info, capfd):
+    def fork(number):
+        child = os.fork()
+        if child == 0:
+            LOGGER.warning("from the fork")
+            os._exit(0)
+        os.waitpid(child, 0)
+        LOGGER.info("from the worker")
+        return number
+
+    assert Pipeline([1, 2]).task(fork).wait_for_result() == [1, 2]
+
+    assert messages(info) == ["from the worker"] * 2
+    assert capfd.readouterr().err == "from the fork\n" * 2
+
+
 def test_handlers_that_user_code_sets_up_in_the_worker_work_too(info, tmp_path):
     def with_file(number):
         handler = logging.FileHandler(tmp_path / "worker.log")
@@ -263,6 +281,16 @@ def test_handlers_that_user_code_sets_up_in_the_worker_work_too(info, tmp_path):
 
     assert (tmp_path / "worker.log").read_text() == "twice\n"
     assert messages(info) == ["twice"]
+
+
+def test_a_wrong_format_is_told_on_stderr_and_costs_the_item_nothing(info, capfd):
+    def confuse(number):
+        LOGGER.info("%d %d", number)  # noqa: PLE1206 - on purpose
+        return number
+
+    assert Pipeline([1]).task(confuse).wait_for_result() == [1]
+
+    assert "not enough arguments for format string" in capfd.readouterr().err
 
 
 class Fails(logging.Filter):
@@ -416,3 +444,140 @@ def test_a_caller_who_reads_gets_every_record_however_many(info):
     Pipeline(range(50)).task(chatter).wait_for_completion()
 
     assert len(said(info)) + sum(int(text.split()[0]) for text in messages(info, "olympipe_like")) == 5000
+
+
+# -- prints -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_workers_print_goes_where_the_callers_output_goes_now(capfd):
+    Pipeline([1]).task(print).wait_for_completion()
+    first = capfd.readouterr().out
+    with capfd.disabled():
+        assert Pipeline([2]).task(abs).wait_for_result() == [2]
+    Pipeline([3]).task(lambda number: print(number, file=sys.stderr)).wait_for_completion()
+
+    assert first == "1\n"
+    assert capfd.readouterr() == ("", "3\n")
+
+
+def test_the_library_itself_prints_nothing(script):
+    process = script.start("""
+        from olympipe_like import Pipeline
+        Pipeline(range(100)).task(str, workers=2).batch(3).wait_for_result()
+        """)
+    done = script.finish(process)
+
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("length", [10, 3000, 100_000])
+def test_lines_that_many_workers_print_at_once_are_not_torn(script, length):
+    lines = 2_000_000 // length if length > 3000 else 400
+    out = script(f"""
+        from olympipe_like import Pipeline
+
+        def speak(letter):
+            for _ in range({lines // 4}):
+                print(letter, letter * {length}, sep="", flush=False)
+            return letter
+
+        Pipeline("abcd").task(speak, workers=4, queue_size=1).wait_for_completion()
+        """)
+
+    assert Counter(out.splitlines()) == {letter * (length + 1): lines // 4 for letter in "abcd"}
+
+
+def test_twenty_megabytes_on_each_stream_arrive_whole(script):
+    process = script.start("""
+        import sys
+        from olympipe_like import Pipeline
+
+        def flood(number):
+            sys.stdout.write("o" * 20_000_000)
+            sys.stderr.write("e" * 20_000_000)
+            return number
+
+        Pipeline([1]).task(flood).wait_for_completion()
+        """)
+    done = script.finish(process)
+
+    assert Counter(done.stdout) == {"o": 20_000_000}
+    assert Counter(done.stderr) == {"e": 20_000_000}
+
+
+def test_a_line_without_an_end_is_printed_when_the_worker_ends(script):
+    out = script("""
+        from olympipe_like import Pipeline
+        Pipeline([1]).task(lambda number: print("no end", end="")).wait_for_completion()
+        """)
+
+    assert out == "no end"
+
+
+def test_a_killed_worker_loses_no_finished_line(script):
+    out = script("""
+        import os, signal
+        from pathlib import Path
+        from olympipe_like import Pipeline, WorkerLost
+        import logging
+
+        def die(number):
+            print("finished")
+            print("unfinished", end="")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        logging.disable(logging.CRITICAL)
+        try:
+            Pipeline([1]).task(die).wait_for_result()
+        except WorkerLost:
+            print("lost")
+        """)
+
+    assert out == "finished\n" * 3 + "lost\n"
+
+
+def test_a_worker_killed_while_it_prints_a_long_line_keeps_no_other_waiting(script):
+    out = script("""
+        import logging, os, signal, threading, time
+        from olympipe_like import Pipeline
+
+        def speak(number):
+            if number == 0 and not os.path.exists("died"):
+                open("died", "w").close()
+                threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+                while True:
+                    print("x" * 500_000)
+            print("y" * 100_000)
+            return number
+
+        logging.disable(logging.CRITICAL)
+        print(Pipeline(range(8)).task(speak, workers=2, queue_size=1).wait_for_result())
+        """)
+
+    assert out.count("y" * 100_000 + "\n") == 8
+    assert out.endswith("[0, 1, 2, 3, 4, 5, 6, 7]\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_break_no_worker(script, closed):
+    name = script.write("""
+        import sys
+        from pathlib import Path
+        from olympipe_like import Pipeline
+
+        def speak(number):
+            print("to stdout")
+            print("to stderr", file=sys.stderr)
+            return number + 1
+
+        Path("results").write_text(str(Pipeline(range(3)).task(speak, workers=2).wait_for_result()))
+        """)
+    command = ["/bin/sh", "-c", f'"$0" "$1" {closed}', sys.executable, str(name)]
+    done = subprocess.run(
+        command, cwd=script.folder, env=script.environment, capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert (script.folder / "results").read_text() == "[1, 2, 3]"
+    assert done.returncode == 0
+    expected = {">&-": ("", "to stderr\n" * 3), "2>&-": ("to stdout\n" * 3, "")}
+    assert (done.stdout, done.stderr) == expected.get(closed, ("", ""))
