@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SourceExhausted,
         SourceFailed,
         StageFailed,
+        StalledError,
         TooManyFailures,
         WorkerLost,
     )
@@ -52,6 +53,7 @@ __all__ = [
     "SourceExhausted",
     "SourceFailed",
     "StageFailed",
+    "StalledError",
     "TooManyFailures",
     "WorkerLost",
 ]

@@ -9,6 +9,8 @@ PipelineError
 │   │   └── WorkerLost                the machine: a worker died, too often
 │   ├── TooManyFailures               more failed than max_failures allows
 │   ├── SourceExhausted               a one-shot source was asked twice
+│   ├── WorkerLost                    the machine: a worker died
+│   ├── StalledError                  nothing moved for as long as stall_timeout allows
 │   └── InternalError                 ours: please report
 """
 
@@ -122,6 +124,23 @@ class SourceExhausted(PipelineExecutionError):
             f"source {self.source!r} was already consumed: it is an iterator and gives its items once. "
             "To run a pipeline again give it a list, or the function that makes the iterator: Pipeline(make, *args)"
         )
+
+
+class StalledError(PipelineExecutionError):
+    """Nothing in a run moved for as long as its ``stall_timeout`` allows.
+
+    Attributes
+    ----------
+    text : str
+        For how long, which stage and worker hold what, and what each worker was doing.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class InternalError(PipelineExecutionError):

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Mapping
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, answered
+from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
+from olympipe_like._worker import stacks
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.program import Program
 
@@ -60,6 +61,16 @@ class AsyncExecutor:
                 pass  # the loop has closed since
             self._thread.join(JOIN_SECONDS)
 
+    def stacks(self) -> list[WorkerStack]:
+        """Return where each coroutine waits, and what the loop's thread is doing: it may be held up by one of them."""
+        found = [
+            WorkerStack(task.title, stacks.of_coroutine(task.future.get_coro()))
+            for task in list(self._workers.values())
+            if task.future is not None and not task.future.done()
+        ]
+        thread = stacks.of_thread(self._thread.ident) if self._thread is not None else ""
+        return [*found, WorkerStack("event loop, thread olympipe-async", thread)] if thread else found
+
     def _begin(self, task: _WorkerTask) -> None:
         future = self._loop.create_task(task.live())
         task.future = future
@@ -97,12 +108,12 @@ class _WorkerTask:
         self._slot = slot
         self._tell = tell
         self._label = segment.label
-        self._title = f"worker {self._label.number}.{slot}, event loop"
+        self.title = f"worker {self._label.number}.{slot}, event loop"
 
     async def live(self) -> None:
         """Answer frames until told to stop."""
         try:
-            program = Program(self._segment, self._slot, self._title)
+            program = Program(self._segment, self._slot, self.title)
         except BaseException as error:  # noqa: BLE001 - the user's class may raise anything
             self._break(error, "could not start")
             self._tell(WorkerClosed(self._worker))
@@ -123,5 +134,5 @@ class _WorkerTask:
             self._tell(WorkerClosed(self._worker))
 
     def _break(self, error: BaseException, what: str) -> None:
-        failure = blame(error, self._label, self._title, what=f"{what}: {text_of(error)}")
+        failure = blame(error, self._label, self.title, what=f"{what}: {text_of(error)}")
         self._tell(WorkerBroken(self._worker, failure))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, answered
+from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
 from olympipe_like._worker.blame import blame, text_of
@@ -47,6 +47,10 @@ class InlineExecutor:
         if program is not None:
             program.close()
             self._tell(WorkerClosed(worker))
+
+    def stacks(self) -> list[WorkerStack]:
+        """Return nothing: whoever could ask is the worker."""
+        return []
 
     def abandon(self) -> None:
         """Close all segments."""

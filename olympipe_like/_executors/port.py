@@ -52,6 +52,13 @@ def answered(worker: WorkerId, answer: Answer, seconds: float) -> ChunkAnswer:
     return ChunkAnswer(worker, answer.chunk, answer.counts, seconds, answer.more, answer.done, answer.records)
 
 
+class WorkerStack(NamedTuple):
+    """What a worker, or whatever else works for a run, is doing."""
+
+    title: str
+    text: str
+
+
 Notice = ChunkAnswer | WorkerBroken | WorkerClosed
 Tell = Callable[[Notice], None]
 
@@ -73,3 +80,6 @@ class ChunkExecutor(Protocol):
 
     def abandon(self) -> None:
         """End all workers as soon as they can; what they still say is not wanted."""
+
+    def stacks(self) -> list[WorkerStack]:
+        """Return what each worker is doing; from any thread."""

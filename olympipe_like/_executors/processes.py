@@ -10,6 +10,7 @@ from typing import Any
 
 from olympipe_like._transport.connection import Channel
 from olympipe_like._worker.loop import WorkerOrder, main
+from olympipe_like._worker.stacks import StackFile
 
 
 class WorkerProcess:
@@ -21,6 +22,8 @@ class WorkerProcess:
     def __init__(self, context: Any, order: WorkerOrder, name: str, close_first: Callable[[], None]) -> None:
         ours, theirs = socket.socketpair()
         self.cell = order.cell
+        self.stacks = StackFile()
+        order = order._replace(stacks=self.stacks.descriptor)
         self.channel = Channel(ours)
         self._handle: int | None = None
         self._process = context.Process(target=_begin, args=(order, theirs, ours, close_first), name=name)
@@ -56,6 +59,7 @@ class WorkerProcess:
         self._process.join()
         code: int | None = self._process.exitcode
         self.channel.close()
+        self.stacks.close()
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from queue import SimpleQueue
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, answered
+from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
+from olympipe_like._worker import stacks
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.program import Program
 
@@ -51,6 +52,14 @@ class ThreadExecutor:
             if thread is not threading.current_thread():
                 thread.join(JOIN_SECONDS)
 
+    def stacks(self) -> list[WorkerStack]:
+        """Return the stack of each thread that has not ended."""
+        return [
+            WorkerStack(thread.title, text)
+            for thread in list(self._threads.values())
+            if (text := stacks.of_thread(thread.ident))
+        ]
+
 
 class _WorkerThread(threading.Thread):
     """The loop of one worker."""
@@ -65,11 +74,11 @@ class _WorkerThread(threading.Thread):
         self._slot = slot
         self._label = label
         self._tell = tell
-        self._title = f"worker {label.number}.{slot}, thread {self.name}"
+        self.title = f"worker {label.number}.{slot}, thread {self.name}"
 
     def run(self) -> None:
         try:
-            program = Program(self._segment, self._slot, self._title)
+            program = Program(self._segment, self._slot, self.title)
         except BaseException as error:  # noqa: BLE001 - the user's class may raise anything
             self._break(error, "could not start")
         else:
@@ -96,5 +105,5 @@ class _WorkerThread(threading.Thread):
                 began = perf_counter()
 
     def _break(self, error: BaseException, what: str) -> None:
-        failure = blame(error, self._label, self._title, what=f"{what}: {text_of(error)}")
+        failure = blame(error, self._label, self.title, what=f"{what}: {text_of(error)}")
         self._tell(WorkerBroken(self._worker, failure))

@@ -16,7 +16,7 @@ ITEM_LIMIT = 80  # characters of an item's repr
 class Failure:
     """What happened to an item, where, and the exception if it can be rebuilt elsewhere."""
 
-    kind: Literal["stage", "source", "worker", "run"] = "stage"  # run: the exception is what the caller gets
+    kind: Literal["stage", "source", "worker", "run", "stall"] = "stage"  # run: the exception is what the caller gets
     stage: str
     place: str  # '2/3'
     what: str  # type and text

@@ -31,6 +31,7 @@ class Limits(NamedTuple):
 
     max_failures: float | None = None  # items, or below 1 a share of the source's
     memory: int | None = None  # bytes of items on their way
+    stall_timeout: float | None = None  # seconds without progress
 
 
 NO_LIMITS = Limits()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+import numbers
 import re
 import typing
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
@@ -22,6 +24,16 @@ def whole_number(where: str, name: str, value: object, least: int) -> int:
     number = typing.cast("typing.SupportsIndex", value).__index__()
     if number < least:
         raise PlanError(f"{where}: {name} must be >= {least}, got {number}")
+    return number
+
+
+def seconds(where: str, name: str, value: object) -> float:
+    """Return the value if it is a length of time: a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise PlanTypeError(f"{where}: {name} must be a number of seconds, got {_show(value)}")
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise PlanError(f"{where}: {name} must be > 0 seconds and finite, got {_show(value)}")
     return number
 
 
@@ -72,15 +84,6 @@ def nbytes(where: str, name: str, value: object) -> int:
     if found is None or unit is None or float(found[1]) * unit < 1:
         raise PlanError(f'{where}: {name} must be a number of bytes, or a text like "512MB" or "2GiB", got {value!r}')
     return int(float(found[1]) * unit)
-
-
-def seconds(where: str, name: str, value: object) -> float:
-    """Return a positive number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PlanTypeError(f"{where}: {name} must be a number of seconds, got {_show(value)}")
-    if not 0 < value < float("inf"):
-        raise PlanError(f"{where}: {name} must be > 0 seconds, got {value}")
-    return float(value)
 
 
 def max_failures(where: str, value: object) -> int | float:

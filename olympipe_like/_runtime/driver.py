@@ -22,7 +22,8 @@ from olympipe_like._model.commands import (
     StopSource,
     StopWorker,
 )
-from olympipe_like._model.events import Event
+from olympipe_like._model.events import Event, FrameReturned, WorkerLost
+from olympipe_like._runtime.stall import Holding, StallWatch
 from olympipe_like._scheduler.scheduler import Scheduler
 
 
@@ -48,23 +49,32 @@ class Hands(Protocol):
 class Driver:
     """Couples a scheduler with a pair of hands."""
 
-    def __init__(self, scheduler: Scheduler, hands: Hands) -> None:
+    def __init__(self, scheduler: Scheduler, hands: Hands, watch: StallWatch) -> None:
         self.scheduler = scheduler
+        self.watch = watch
+        self.holding = Holding()
         self._hands = hands
 
     def start(self, at: float) -> None:
         """Begin the run."""
-        self._carry_out(self.scheduler.start(at))
+        self.watch.moved(at)
+        self._carry_out(self.scheduler.start(at), at)
 
     def handle(self, event: Event) -> None:
         """Deal with one event."""
-        self._carry_out(self.scheduler.handle(event))
+        self.watch.moved(event.at)
+        if isinstance(event, FrameReturned):
+            self.holding.answered(event.worker, event.at, more=event.more)
+        elif isinstance(event, WorkerLost):
+            self.holding.lost(event.worker)
+        self._carry_out(self.scheduler.handle(event), event.at)
 
-    def _carry_out(self, commands: list[Command]) -> None:
+    def _carry_out(self, commands: list[Command], at: float) -> None:
         hands = self._hands
         for command in commands:
             match command:
                 case RunFrame():
+                    self.holding.gave(command.worker, at)
                     hands.run_frame(command)
                 case FreePayload():
                     hands.free(command)

@@ -34,7 +34,7 @@ class Host:
         self._segments = segments
         self._where = where
         self._senders = senders
-        self._executors = make_executors(set(where.values()), segments, self._told)
+        self.executors = make_executors(set(where.values()), segments, self._told)
         self._stage_of: dict[WorkerId, StageId] = {}
         self._decoding: dict[WorkerId, float] = {}
         self._sending = threading.Lock()
@@ -50,7 +50,7 @@ class Host:
         self._over = True
         self._connection.shut_down()
         self._port.replies.put(wire.NO_SLOT)  # wakes a worker that waits for a slot
-        for executor in self._executors.values():
+        for executor in self.executors.values():
             executor.abandon()
         self._thread.join()
         self._connection.close()
@@ -66,7 +66,7 @@ class Host:
                 self._port.replies.put(message)
             elif isinstance(message, wire.Start):
                 self._stage_of[message.worker] = message.stage
-                self._executors[self._where[message.stage]].start(message.worker, message.stage, message.slot)
+                self.executors[self._where[message.stage]].start(message.worker, message.stage, message.slot)
             elif isinstance(message, wire.Run):
                 self._run(message, payload)
             elif isinstance(message, wire.GoOn):
@@ -76,7 +76,7 @@ class Host:
                 self._executor_of(message.worker).stop(message.worker)
 
     def _executor_of(self, worker: WorkerId) -> ChunkExecutor:
-        return self._executors[self._where[self._stage_of[worker]]]
+        return self.executors[self._where[self._stage_of[worker]]]
 
     def _label(self, worker: WorkerId) -> Label:
         return self._segments[self._stage_of[worker]].label

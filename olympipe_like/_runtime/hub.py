@@ -39,10 +39,12 @@ from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.deadlines import Deadlines
 from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.hub_stall import HubStall, StageProcess
 from olympipe_like._runtime.log_records import LogQueue
 from olympipe_like._runtime.obituary import cause_of_death, given_up, too_many, worker_lost
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
+from olympipe_like._runtime.stall import StallWatch
 from olympipe_like._runtime.vault import Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
@@ -95,7 +97,10 @@ class HubRun:
                 self._sources[source] = self._connect(descriptors.pop(0), partial(self._from_source, source), _nothing)
         assert not descriptors
         self._deadlines = Deadlines()
-        self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self)
+        watch = StallWatch(order.limits.stall_timeout, order.stall_warning)
+        self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self, watch)
+        labels = {stage.spec.id: stage.label for stage in order.stages}
+        self._stall = HubStall(self._driver, labels, self._processes)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -109,10 +114,9 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                now = monotonic()
-                looks = [at for at in (due, self._deadlines.next_look(now)) if at is not None]
-                self._peers.wait(min(looks) - now if looks else None)
+                self._peers.wait(self._until(due))
                 self._end_overdue()
+                self._look_for_stall()
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
@@ -120,6 +124,12 @@ class HubRun:
             self._end()
         finally:
             self._clean_up()
+
+    def _until(self, due: float | None) -> float | None:
+        """Return the seconds until something is to be done though nothing has happened."""
+        now = monotonic()
+        looks = [at for at in (due, self._stall.due, self._deadlines.next_look(now)) if at is not None]
+        return min(looks) - now if looks else None
 
     def _end_overdue(self) -> None:
         """End the workers that have been at one item for too long, even those that are stopped or deep in C."""
@@ -129,6 +139,20 @@ class HubRun:
             worker.overdue = at
             self._deadlines.forget(identity)
             worker.process.kill()
+
+    def _look_for_stall(self) -> None:
+        due = self._stall.due
+        if due is not None and monotonic() >= due and (found := self._stall.look(monotonic())) is not None:
+            self._results.send(found)
+
+    def _processes(self) -> list[StageProcess]:
+        workers = [
+            StageProcess(worker.stage.spec.id, identity, worker.slot, worker.process)
+            for identity, worker in self._workers.items()
+            if worker.process is not None
+        ]
+        sources = self._source_processes.items()
+        return workers + [StageProcess(source, None, 0, process) for source, process in sources]
 
     def _connect(self, descriptor: int, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
         return self._peers.add(Channel(socket.socket(fileno=descriptor)), receive, gone)
@@ -288,7 +312,9 @@ class HubRun:
         return WorkerProcess(self._context, order, name, self._close_inherited)
 
     def _close_inherited(self) -> None:
-        """In a new worker: close its copies of the hub's sockets."""
+        """In a new worker: close its copies of the hub's sockets, and of the files of the other workers."""
+        for each in self._processes():
+            each.process.stacks.close()
         self._peers.close()
         self._control.close()
 

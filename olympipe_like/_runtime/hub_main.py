@@ -14,6 +14,7 @@ from olympipe_like._runtime.hub import HubRun
 from olympipe_like._runtime.orders import Idle, RunOrder
 from olympipe_like._runtime.preloading import preload
 from olympipe_like._transport.connection import Connection
+from olympipe_like._worker.stacks import StackFile, show_on_signal
 from olympipe_like._worker.startup import ignore_interrupts, keep_large_blocks
 
 
@@ -21,6 +22,8 @@ def main(descriptor: int) -> None:
     """Serve the caller at the other end of the descriptor until it is gone."""
     ignore_interrupts()
     keep_large_blocks()
+    # For whoever looks into a hub that hangs; and a worker that is asked before it listens must not die of the signal.
+    show_on_signal(StackFile().descriptor)
     # Libraries that were forked with threads alive warn; here there is one thread, and OpenBLAS ends its own first.
     warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
     import multiprocess

@@ -17,13 +17,15 @@ from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
 from olympipe_like._model.stats import StageTally
 from olympipe_like._plan.layout import LaidStage, Layout, Segment
-from olympipe_like._runtime import hub_client
+from olympipe_like._runtime import hub_client, stall
 from olympipe_like._runtime.host import Host
 from olympipe_like._runtime.local import WAITING, Dropped, Waiting, executor_here
+from olympipe_like._runtime.local_stall import own_stacks, report
 from olympipe_like._runtime.log_records import hand_over
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.preloading import to_preload
 from olympipe_like._runtime.sources import maker_of
+from olympipe_like._runtime.stall_text import with_stacks
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
 from olympipe_like._transport.callables import ShippingError, pack, pack_main_classes
@@ -58,6 +60,8 @@ class HubRun:
             limits=limits,
             has_memory=hasattr(os, "memfd_create"),
             has_host=bool(self._hosted),
+            stall_timeout=limits.stall_timeout,
+            stall_warning=stall.STALL_SECONDS,
         )
         self._hub: hub_client.Hub | None = None
         self._memory: int | None = None
@@ -136,6 +140,8 @@ class HubRun:
             return message.sink, self._chunk(message, payload)
         if isinstance(message, wire.Dropped):
             return Dropped(tuple(Failure.unpack(record) for record in message.records))
+        if isinstance(message, wire.Stalled):
+            return self._stalled(message)
         assert isinstance(message, wire.Finished)
         self._tallies, self._ended = message.tallies, True
         return Failure.unpack(message.failure) if message.failure is not None else None
@@ -164,12 +170,20 @@ class HubRun:
                     self._news.notify_all()
                 if until is not None:
                     return WAITING
+            elif isinstance(received[0], wire.Stalled) and not received[0].fatal:
+                self._stalled(received[0])
             elif isinstance(received[0], wire.Logged):
                 hand_over(received[0])
                 if until is not None and monotonic() >= until:
                     return WAITING
             elif not isinstance(received[0], wire.SinkEnded):
                 return received
+
+    def _stalled(self, message: wire.Stalled) -> Failure | None:
+        """Tell of a run that stands still, and what its workers in this process are doing."""
+        executors = self._host.executors.values() if self._host is not None else ()
+        stacks = own_stacks(executors, [thread for _, thread in self._feeds])
+        return report(with_stacks(message.text, stacks), fatal=message.fatal)
 
     def _was_closed(self) -> bool:
         return self._over  # by another thread, meanwhile

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple
@@ -44,9 +45,12 @@ from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, Worker
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Placement
 from olympipe_like._model.stats import StageTally
 from olympipe_like._plan.layout import Label, Layout, Segment
+from olympipe_like._runtime import stall
 from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.local_stall import LocalStall, own_stacks
 from olympipe_like._runtime.obituary import too_many
 from olympipe_like._runtime.sources import maker_of
+from olympipe_like._runtime.stall import StallWatch
 from olympipe_like._runtime.weight import weight
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._worker.chunk import Chunk
@@ -125,7 +129,12 @@ class LocalRun:
             if stage.source is not None:
                 make, feed = maker_of(stage.source), _InlineFeed if inline else _ThreadFeed
                 self._feeds[stage.spec.id] = feed(self, stage.spec.id, make, stage.labels[0])
-        self._driver = Driver(Scheduler(layout.specs, limits), self)
+        watch = StallWatch(limits.stall_timeout, stall.STALL_SECONDS)
+        self._driver = Driver(Scheduler(layout.specs, limits), self, watch)
+        labels = {stage.spec.id: stage.labels[stage.main] for stage in layout.stages}
+        threads = [feed.thread for feed in self._feeds.values() if isinstance(feed, _ThreadFeed)]
+        stacks = partial(own_stacks, self._executors.values(), threads)
+        self._stall = LocalStall(self._driver, self._lock, labels, stacks)
 
     # -- the consumer's side ------------------------------------------------------------------------------------------
 
@@ -151,7 +160,7 @@ class LocalRun:
         if self._inline:
             self._work_until_result()
         try:
-            found = self._results.get(timeout=timeout)
+            found = self._stall.get(self._results, timeout)
         except Empty:
             return WAITING
         if isinstance(found, tuple) and not isinstance(found, Dropped):
@@ -352,10 +361,10 @@ class _ThreadFeed(_Feed):
         super().__init__(run, source)
         self._changed = threading.Condition()
         feeder = Feeder(make, label, self, "")
-        self._thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
+        self.thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def allow(self, items: int, size: int) -> None:
         with self._changed:
@@ -374,8 +383,8 @@ class _ThreadFeed(_Feed):
             return None if self._stopped else (self._allowed, self._size)
 
     def join(self) -> None:
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_SECONDS)
+        if self.thread.is_alive() and self.thread is not threading.current_thread():
+            self.thread.join(JOIN_SECONDS)
 
 
 class _InlineFeed(_Feed):

@@ -33,6 +33,8 @@ class RunOrder(NamedTuple):
     limits: Limits
     has_memory: bool
     has_host: bool
+    stall_timeout: float | None  # seconds without progress after which the caller wants to fail
+    stall_warning: float  # those after which it wants to know
 
 
 class Idle(NamedTuple):

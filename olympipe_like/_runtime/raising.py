@@ -10,6 +10,7 @@ from olympipe_like.errors import (
     PipelineExecutionError,
     SourceFailed,
     StageFailed,
+    StalledError,
     WorkerLost,
     also_instance_of,
 )
@@ -22,6 +23,8 @@ def to_error(failure: Failure) -> PipelineExecutionError:
     if failure.kind == "run":
         found = _rebuild(failure.exception)
         return found if isinstance(found, PipelineExecutionError) else InternalError(failure.what)
+    if failure.kind == "stall":
+        return StalledError(failure.what)
     cause = failure.original or _rebuild(failure.exception)
     kind = type(cause) if cause is not None else _rebuild_type(failure.exception_type)
     error: StageFailed = _CLASSES[failure.kind](

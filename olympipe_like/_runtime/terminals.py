@@ -36,7 +36,8 @@ class Runnable(Generic[T]):
 
         Run options, the same for every terminal: ``executor`` for all stages ("inline": everything in the caller, for
         debugging), ``progress`` (None: bars on a terminal or in a notebook; True, False, or a function that is given
-        a report now and then), ``queue_size`` for every stage that names none, and before the consumer.
+        a report now and then), ``queue_size`` for every stage that names none, and before the consumer,
+        ``stall_timeout`` (seconds): fail with `StalledError` when nothing has moved for so long.
         """
         return _open([self._node], run)
 
@@ -113,7 +114,7 @@ def _nodes(pipes: Sequence[object]) -> list[Node]:
     return [pipe._node for pipe in pipes if isinstance(pipe, Runnable)]
 
 
-_OPTIONS = {"executor", "max_failures", "memory", "progress", "queue_size"}
+_OPTIONS = {"executor", "max_failures", "memory", "progress", "queue_size", "stall_timeout"}
 
 
 def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
@@ -129,10 +130,11 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     queue_size = options.get("queue_size")
     if queue_size is not None:
         checks.whole_number(where, "queue_size", queue_size, 1)
-    max_failures, memory = options.get("max_failures"), options.get("memory")
+    max_failures, memory, stall_timeout = (options.get(name) for name in ("max_failures", "memory", "stall_timeout"))
     limits = Limits(
         max_failures=None if max_failures is None else checks.max_failures(where, max_failures),
         memory=None if memory is None else checks.nbytes(where, "memory", memory),
+        stall_timeout=None if stall_timeout is None else checks.seconds(where, "stall_timeout", stall_timeout),
     )
     layout = lay_out(leaves, executor, queue_size)
     used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}

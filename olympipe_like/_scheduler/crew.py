@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from olympipe_like._model.commands import StartWorker, StopWorker
@@ -100,6 +101,10 @@ class Crew:
         slot, _ = self.remove(worker)
         self._ledger.command(StopWorker(worker))
         return slot
+
+    def hands(self) -> list[tuple[WorkerId, int, Sequence[Task]]]:
+        """Return for each worker its slot and what it has in hand."""
+        return [(worker, self._slots[worker], tuple(tasks)) for worker, tasks in self._tasks.items()]
 
     @property
     def tasks(self) -> list[Task]:

@@ -31,6 +31,11 @@ class SourceStage(Stage):
         self.allowed_items = 0
         self._stopped = False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended, or has been asked to."""
+        return self._stopped
+
     def pulled(self, frame: Frame) -> None:
         """Take the source's next frame."""
         number = self.frames
@@ -99,6 +104,11 @@ class SinkStage(Stage):
     def edge(self) -> Edge:
         """The one input."""
         return self.inputs[0]
+
+    @property
+    def undone(self) -> int:
+        """Frames delivered and not yet consumed."""
+        return len(self._delivered)
 
     def advance(self) -> None:
         """Deliver what is in turn; end when all has been delivered."""

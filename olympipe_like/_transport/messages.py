@@ -168,6 +168,13 @@ class Status(NamedTuple):
     tallies: tuple[StageTally, ...]
 
 
+class Stalled(NamedTuple):
+    """Hub to caller: nothing has moved for a long time, and why; ``fatal``: longer than the caller allows."""
+
+    text: str
+    fatal: bool
+
+
 class Finished(NamedTuple):
     """Hub to caller: every worker is gone; ``failure`` if the run failed outside the order of items."""
 

@@ -41,6 +41,7 @@ class WorkerOrder(NamedTuple):
     memory: int | None  # descriptor of the run's shared memory
     cell: ProgressCell | None = None  # shared with the hub
     tells_rss: bool = False  # how much memory it holds goes with every answer
+    stacks: int | None = None  # descriptor to write the stacks of all threads to when asked by signal
 
     @property
     def title(self) -> str:
@@ -52,7 +53,7 @@ def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
     """Live the worker's life; never returns."""
     code = 1
     try:
-        prepare(order.parent, order.surroundings)
+        prepare(order.parent, order.surroundings, order.stacks)
         port = Port(Connection(sock), order.memory)
         output.begin(port.connection, order.label.name, order.title, order.surroundings.levels)
         try:

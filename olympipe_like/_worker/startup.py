@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from olympipe_like._worker.output import LogLevels
+from olympipe_like._worker.stacks import show_on_signal
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -77,9 +78,10 @@ def resident_bytes() -> int:
     return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
-def prepare(parent: int, surroundings: Surroundings) -> None:
+def prepare(parent: int, surroundings: Surroundings, stacks: int | None) -> None:
     """Do all of it."""
     ignore_interrupts()
+    show_on_signal(stacks)
     die_with(parent)
     keep_large_blocks()
     if sys.stderr is not None:

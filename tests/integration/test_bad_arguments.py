@@ -86,6 +86,8 @@ OUT_OF_RANGE = {
     "arguments for a list": (lambda: Pipeline([1, 2], 5), "arguments", [1, 2]),
     "keyword arguments for a list": (lambda: Pipeline([1, 2], factor=5), "arguments", [1, 2]),
     "queue_size of a run": (lambda: PIPE.wait_for_result(queue_size=0), "queue_size", 0),
+    "stall_timeout of a run": (lambda: PIPE.wait_for_result(stall_timeout=0.0), "stall_timeout", 0.0),
+    "endless stall_timeout": (lambda: PIPE.run(stall_timeout=float("inf")), "stall_timeout", "inf"),
     "executor of a run": (lambda: PIPE.wait_for_result(executor="inlin"), "executor", "inlin"),
     "executor of a run as a number": (lambda: PIPE.wait_for_result(executor=5), "executor", 5),
     "gather by source order after it was given up": (
@@ -144,6 +146,8 @@ WRONG_TYPE = {
     "completion": (lambda: PIPE.wait_for_completion([5]), "other_pipes|others|pipes|pipelines", None),
     "wait_and_reduce": (lambda: PIPE.wait_and_reduce(0, 5), "reducer", 5),
     "queue_size of a run": (lambda: PIPE.wait_for_result(queue_size="4"), "queue_size", "4"),
+    "stall_timeout of a run": (lambda: PIPE.wait_for_result(stall_timeout="4"), "stall_timeout", "4"),
+    "stall_timeout as a flag": (lambda: PIPE.wait_for_result(stall_timeout=True), "stall_timeout", True),
     "progress of a run": (lambda: PIPE.wait_for_result(progress="yes"), "progress", "yes"),
     "progress of run()": (lambda: PIPE.run(progress=5), "progress", 5),
 }
