@@ -114,9 +114,16 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
+<<<<<<< HEAD
                 self._peers.wait(self._until(due))
                 self._end_overdue()
                 self._look_for_stall()
+=======
+                look = self._stall.due
+                self._peers.wait(_until(due, look))
+                if look is not None and monotonic() >= look and (found := self._stall.look(monotonic())) is not None:
+                    self._results.send(found)
+>>>>>>> c0f6826 (End workers and stay quiet when Ctrl-C is pressed again while a run ends)
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
@@ -125,6 +132,7 @@ class HubRun:
         finally:
             self._clean_up()
 
+<<<<<<< HEAD
     def _until(self, due: float | None) -> float | None:
         """Return the seconds until something is to be done though nothing has happened."""
         now = monotonic()
@@ -145,6 +153,8 @@ class HubRun:
         if due is not None and monotonic() >= due and (found := self._stall.look(monotonic())) is not None:
             self._results.send(found)
 
+=======
+>>>>>>> c0f6826 (End workers and stay quiet when Ctrl-C is pressed again while a run ends)
     def _processes(self) -> list[StageProcess]:
         workers = [
             StageProcess(worker.stage.spec.id, identity, worker.slot, worker.process)
@@ -466,3 +476,9 @@ def _packed(record: object) -> bytes:
 
 def _nothing() -> None:
     """What a closed connection means where the process behind it is watched anyway."""
+
+
+def _until(*times: float | None) -> float | None:
+    """Return the seconds until the first of these times; None: there is none."""
+    known = [each for each in times if each is not None]
+    return min(known) - monotonic() if known else None

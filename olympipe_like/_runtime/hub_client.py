@@ -146,7 +146,12 @@ def _pop_idle() -> Hub | None:
 
 def release(hub: Hub) -> None:
     """Give a hub back after its run is over; waits until nothing of the run is left."""
-    if hub.is_idle_again():
+    try:
+        is_idle = hub.is_idle_again()
+    except BaseException:  # Ctrl-C, pressed again: with the hub its workers end at once
+        hub.end(kill=True)
+        raise
+    if is_idle:
         with _lock:
             if len(_idle) < KEPT_WARM:
                 _idle.append(hub)
@@ -161,7 +166,10 @@ def close_idle_hubs() -> None:
     with _lock:
         hubs, _idle[:] = _idle[:], []
     for hub in hubs:
-        hub.end()
+        try:
+            hub.end()
+        except KeyboardInterrupt:  # at the program's exit nobody is left to catch it; whoever presses again is in haste
+            hub.end(kill=True)
 
 
 def _forget_in_child() -> None:

@@ -242,7 +242,14 @@ class HubRun:
                 self.tallies()  # for the report; nobody can be asked later
             except InternalError:
                 pass  # the hub is dead, which whoever waits for results is told; here everything is given back
+            except BaseException:  # Ctrl-C, pressed again: the workers must end all the same
+                self._over = True
+                self._give_back()
+                raise
             self._over = True
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._results is not None:
             self._results.shut_down()
         for connection, _ in self._feeds:

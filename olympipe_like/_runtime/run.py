@@ -55,7 +55,10 @@ _open_engines: set[Engine] = set()
 @atexit.register
 def _close_open_runs() -> None:
     for engine in list(_open_engines):
-        engine.close()
+        try:
+            engine.close()
+        except KeyboardInterrupt:
+            continue  # pressed again while the program ends: what is left ends when our sockets close with it
     _open_engines.clear()
 
 

@@ -208,8 +208,39 @@ def test_a_second_ctrl_c_while_the_first_is_dealt_with_leaves_nothing(start, wor
     if program.process.poll() is None:
         os.killpg(program.process.pid, signal.SIGINT)
 
-    assert program.end() != 0
+    assert program.end() == -signal.SIGINT
     assert "KeyboardInterrupt" in program.err
+    assert "Exception ignored" not in program.err
+    program.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.1, 0.2])
+def test_a_program_that_catches_ctrl_c_twice_can_run_again(start, pause):
+    program = start(
+        "computes in C",
+        then="""
+        try:
+            try:
+                pipe.wait_for_result()
+            finally:
+                time.sleep(1)  # the second one comes now, or came while the run ended
+        except KeyboardInterrupt:
+            print(Pipeline(range(3)).task(str, workers=2).wait_for_result(), flush=True)
+            say("again")
+            time.sleep(1000)
+        """,
+    )
+    program.wait_until("works")
+
+    os.killpg(program.process.pid, signal.SIGINT)
+    time.sleep(pause)
+    os.killpg(program.process.pid, signal.SIGINT)
+    program.wait_until("again")
+
+    assert len(program.others) == 1  # the idle hub
+    program.process.kill()
+    program.end()
+    assert program.out == "['0', '1', '2']\n"
     program.check_nothing_is_left()
 
 
@@ -444,7 +475,9 @@ def test_an_open_run_in_another_thread_does_not_keep_the_program_alive(start):
 
 
 def test_what_workers_print_before_the_end_is_not_lost_and_nothing_else_is_printed(start):
-    program = start("print('item', x, flush=True)\nreturn x", source="range(3)", then="print(pipe.wait_for_result())")
+    program = start(
+        "print(f'item {x}\\n', end='', flush=True)\nreturn x", source="range(3)", then="print(pipe.wait_for_result())"
+    )
 
     assert program.end() == 0
     assert sorted(program.out.splitlines()) == ["[0, 1, 2]", "item 0", "item 1", "item 2"]
