@@ -29,8 +29,9 @@ class Failure:
     exception_type: bytes | None = None  # pickled by name, for errors whose instance does not travel
     original: BaseException | None = None  # the exception itself, where it never left its process
     attempts: int = 1  # how often its function was tried, or how many workers it cost
-    input: bytes | None = None  # the failed item, where it is to be kept and could be encoded
+    input: bytes | None = None  # the failed item, as `_transport.codec.encode_item` makes it
     collected: bool = False  # dropped from the stream; the caller keeps the record
+    no_input: str = ""  # why the item could not be encoded, where that was asked for
 
     def pack(self) -> bytes:
         """Return the record as bytes that travel with a frame."""

@@ -36,7 +36,7 @@ class Segment(NamedTuple):
     labels: tuple[Label, ...]
     legs: int
     main: int = 0  # which of them the stage is named after
-    keeps_failed: bool = False  # failed items are wanted with their records
+    keeps: bool = False  # failed items go into their records
 
     @property
     def label(self) -> Label:
@@ -67,6 +67,14 @@ class Layout(NamedTuple):
     def specs(self) -> list[StageSpec]:
         """What the scheduler needs to know."""
         return [stage.spec for stage in self.stages]
+
+    def keeping_inputs(self) -> Layout:
+        """Return the layout of a run whose records of failures hold the failed items."""
+        stages = [
+            stage if stage.segment is None else stage._replace(segment=stage.segment._replace(keeps=True))
+            for stage in self.stages
+        ]
+        return self._replace(stages=tuple(stages))
 
 
 @dataclass(eq=False)

@@ -114,16 +114,9 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-<<<<<<< HEAD
-                self._peers.wait(self._until(due))
+                self._peers.wait(_until(due, self._stall.due, self._deadlines.next_look(monotonic())))
                 self._end_overdue()
                 self._look_for_stall()
-=======
-                look = self._stall.due
-                self._peers.wait(_until(due, look))
-                if look is not None and monotonic() >= look and (found := self._stall.look(monotonic())) is not None:
-                    self._results.send(found)
->>>>>>> c0f6826 (End workers and stay quiet when Ctrl-C is pressed again while a run ends)
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
@@ -131,13 +124,6 @@ class HubRun:
             self._end()
         finally:
             self._clean_up()
-
-<<<<<<< HEAD
-    def _until(self, due: float | None) -> float | None:
-        """Return the seconds until something is to be done though nothing has happened."""
-        now = monotonic()
-        looks = [at for at in (due, self._stall.due, self._deadlines.next_look(now)) if at is not None]
-        return min(looks) - now if looks else None
 
     def _end_overdue(self) -> None:
         """End the workers that have been at one item for too long, even those that are stopped or deep in C."""
@@ -153,8 +139,6 @@ class HubRun:
         if due is not None and monotonic() >= due and (found := self._stall.look(monotonic())) is not None:
             self._results.send(found)
 
-=======
->>>>>>> c0f6826 (End workers and stay quiet when Ctrl-C is pressed again while a run ends)
     def _processes(self) -> list[StageProcess]:
         workers = [
             StageProcess(worker.stage.spec.id, identity, worker.slot, worker.process)

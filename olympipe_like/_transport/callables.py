@@ -99,6 +99,16 @@ def unpack(shipment: Shipment, classes: Mapping[str, bytes] = types.MappingProxy
     return obj
 
 
+def recall(name: str, classes: Mapping[str, bytes]) -> None:
+    """Define a name in ``__main__``, from what another one packed, if it is neither there nor awaited."""
+    main = sys.modules["__main__"]
+    names = main.__shipped__ if isinstance(main, Main) else Names(vars(main))
+    with names.lock:
+        for known in classes.keys() - names.space.keys():
+            names.pending.setdefault(known, classes[known])
+        names.settle([name])
+
+
 # -- packing ----------------------------------------------------------------------------------------------------------
 
 

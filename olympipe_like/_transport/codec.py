@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from olympipe_like._transport.callables import Shipment, ShippingError, pack, unpack
+from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
 
 OUT_OF_BAND_BYTES = 4096
 """Smaller buffers are cheaper inside the pickle: each one outside costs an allocation and a vector."""
@@ -127,26 +127,6 @@ def _encode_one_by_one(items: list[Any]) -> list[bytes]:
     return blobs
 
 
-def encode_item(item: object) -> bytes:
-    """Return one item as bytes, by value where plain pickle refuses.
-
-    Raises
-    ------
-    EncodingError
-        If it cannot be pickled at all.
-    """
-    return _encode_one_by_one([item])[0]
-
-
-def decode_item(data: bytes, classes: Mapping[str, bytes] | None = None) -> Any:
-    """Return what `encode_item` was given; raises whatever rebuilding it raises.
-
-    ``classes`` are those of the sender's ``__main__``, see `callables.pack_main_classes`.
-    """
-    item = pickle.loads(data)
-    return unpack(item, classes or {}) if isinstance(item, Shipment) else item
-
-
 def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
     """Return what `encode` was given: items, rest.
 
@@ -173,6 +153,46 @@ def _decode_one_by_one(blobs: list[bytes], rest: Any) -> list[Any]:
         except BaseException as error:
             raise DecodingError(index, items, rest) from error
     return items
+
+
+def encode_item(item: object) -> bytes:
+    """Return one item as bytes that hold all of it: a plain pickle, or a pickled `Shipment` where pickle refuses.
+
+    Raises
+    ------
+    EncodingError
+        If it cannot be pickled, not even by value as functions are.
+    """
+    return _encode_one_by_one([item])[0]
+
+
+def decode_item(data: bytes, classes: Mapping[str, bytes]) -> object:
+    """Return what `encode_item` was given.
+
+    ``classes`` are those of the ``__main__`` it was encoded in (`callables.pack_main_classes`): what this
+    ``__main__`` does not have under a name that the item needs is defined from them.
+
+    Raises
+    ------
+    DecodingError
+        If the item cannot be rebuilt here.
+    """
+    reader = _ItemReader(io.BytesIO(data))
+    reader.classes = classes
+    try:
+        item = reader.load()
+        return unpack(item) if isinstance(item, Shipment) else item
+    except BaseException as error:
+        raise DecodingError(0, [], None) from error
+
+
+class _ItemReader(pickle.Unpickler):
+    classes: Mapping[str, bytes]
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in {"__main__", "__mp_main__"}:
+            recall(name.partition(".")[0], self.classes)
+        return super().find_class(module, name)
 
 
 def _find_culprit(data: Buffer, buffers: Sequence[Buffer]) -> DecodingError:

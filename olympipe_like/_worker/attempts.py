@@ -11,8 +11,7 @@ from typing import Any
 from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.options import SKIP, Policy
 from olympipe_like._plan.layout import Label
-from olympipe_like._transport.codec import EncodingError, encode_item
-from olympipe_like._worker.blame import blame, show
+from olympipe_like._worker.blame import blame, input_of, show
 from olympipe_like._worker.chunk import Chunk
 
 
@@ -94,16 +93,12 @@ class Attempts:
     def failure(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure:
         """Return the record of a failed item."""
         item, path = chunk.items[index], chunk.path(index)
-        if isinstance(error, Poisoned):
-            found = replace(error.failure, path=path, position=describe(path), item=show(item))
-        else:
-            found = replace(blame(error, self._label, self._worker, path=path, item=item), attempts=tries)
-        if self._keeps_items:
-            try:
-                found = replace(found, input=encode_item(item))
-            except EncodingError:
-                pass  # the record says that the item could not travel
-        return found
+        if not isinstance(error, Poisoned):
+            found = blame(error, self._label, self._worker, path=path, item=item, keep=self._keeps_items)
+            return replace(found, attempts=tries)
+        data, why_not = input_of(item) if self._keeps_items else (None, "")
+        where = describe(path)
+        return replace(error.failure, path=path, position=where, item=show(item), input=data, no_input=why_not)
 
     def take(self) -> tuple[tuple[Failure, ...], int]:
         """Return the records and the number of further tries since last asked."""

@@ -11,8 +11,10 @@ from typing import Any, Literal
 from olympipe_like._model.failure import ITEM_LIMIT, TEXT_LIMIT, Failure, cut, describe
 from olympipe_like._model.identity import Path
 from olympipe_like._plan.layout import Label
+from olympipe_like._transport.codec import EncodingError, encode_item
 
 _OWN = str(FilePath(__file__).resolve().parent.parent)
+INPUT_LIMIT = 1 << 28  # bytes of a failed item; it travels inside messages, whose length has 32 bits
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 2 * ITEM_LIMIT
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 8
@@ -68,6 +70,17 @@ def _portable(error: BaseException) -> tuple[bytes | None, bytes | None]:
     return data, kind
 
 
+def input_of(item: object) -> tuple[bytes | None, str]:
+    """Return the item as bytes, or why it cannot travel."""
+    try:
+        data = encode_item(item)
+    except EncodingError as error:
+        return None, f"it cannot be pickled: {text_of(error.__cause__ or error)}"
+    if len(data) > INPUT_LIMIT:
+        return None, f"it takes {len(data)} bytes, and records hold {INPUT_LIMIT} at most"
+    return data, ""
+
+
 def blame(
     error: BaseException,
     label: Label,
@@ -78,10 +91,15 @@ def blame(
     what: str | None = None,
     kind: Literal["stage", "source", "worker"] = "stage",
     position: str | None = None,
+    keep: bool = False,
 ) -> Failure:
-    """Return the record of ``error``, raised by a stage while it worked on the item with this path."""
+    """Return the record of ``error``, raised by a stage while it worked on the item with this path.
+
+    ``keep``: with the item itself, as it is now; a function may have changed it before it failed.
+    """
     data, exception_type = _portable(error)
     text = what or text_of(error)
+    kept, why_not = input_of(item) if keep and path is not None else (None, "")
     if data is None:
         text += " (original exception could not be rebuilt)"
     return Failure(
@@ -97,4 +115,6 @@ def blame(
         exception=data,
         exception_type=exception_type,
         original=error,
+        input=kept,
+        no_input=why_not,
     )

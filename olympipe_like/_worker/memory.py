@@ -74,7 +74,8 @@ class Group(Step):
             try:
                 out.append(self._collate(members))
             except BaseException as error:  # noqa: BLE001 - the collate function is the user's
-                failure = blame(error, self.label, self.worker, path=chunk.path(stop - 1 + start), item=members)
+                path = chunk.path(stop - 1 + start)
+                failure = blame(error, self.label, self.worker, path=path, item=members, keep=self.keeps)
                 break
         lasts = [stop - 1 + start for stop in ends[: len(out)]]
         columns = tuple([column[last] for last in lasts] for column in chunk.columns)
@@ -99,7 +100,8 @@ class Group(Step):
                 held += op.pad(missing) if callable(op.pad) else [op.pad] * missing
             batch = self._collate(held)
         except BaseException as error:  # noqa: BLE001 - the collate function is the user's
-            return Chunk([], (), END, blame(error, self.label, self.worker, path=END, item=held))
+            failure = blame(error, self.label, self.worker, path=END, item=held, keep=self.keeps)
+            return Chunk([], (), END, failure)
         self.counts = OpCounts(0, 1, 0, 0, merged)
         return from_paths([batch], [END], END)
 
@@ -282,6 +284,6 @@ class Pair(Merge):
                     "Give strict=False to stop at the shortest"
                 )
                 entry = legs[longer].items[0]
-                failure = blame(error, self.label, self.worker, path=entry[0], item=entry[1])
+                failure = blame(error, self.label, self.worker, path=entry[0], item=entry[1], keep=self.keeps)
         self.counts = OpCounts(taken, count, 0, 0, count * (len(legs) - 1))
         return from_paths(items, paths, upto, failure)

@@ -65,13 +65,15 @@ class Program:
             # Only the step the stage is named after is watched: the others are ours, and quick.
             watch = self._watch if index == segment.main else Watch()
             self._steps.append(self._step(op, label, segment.legs, watch))
+        for step in self._steps:
+            step.keeps = segment.keeps
         self._spreads = any(isinstance(step, Spread) for step in self._steps)
         self._remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
         self._snapshots = Snapshots(self._steps)
 
     def _step(self, op: ops.Operator, label: Label, legs: int, watch: Watch) -> Step:
         worker = self._worker
-        attempts = Attempts(op.placement.policy, label, worker, keeps_items=self._segment.keeps_failed)
+        attempts = Attempts(op.placement.policy, label, worker, keeps_items=self._segment.keeps)
         self._attempts.append(attempts)
         policy = (attempts, watch)
         step = self._make(op, label, legs, policy)

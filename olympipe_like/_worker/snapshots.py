@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
+from typing import Any, cast
 
 from olympipe_like._transport.codec import EncodingError, decode_item, encode_item
 from olympipe_like._worker.steps import Step
@@ -60,8 +61,7 @@ class Snapshots:
 
     def restore(self, data: bytes) -> int:
         """Make the steps remember what a snapshot holds; return the number of open legs."""
-        open_legs, states = decode_item(data)
+        open_legs, states = cast("tuple[int, list[Any]]", decode_item(data, {}))
         for step, state in zip(self._steps, states, strict=True):
             step.restore(state)
-        number: int = open_legs
-        return number
+        return open_legs

@@ -32,6 +32,7 @@ class Step(ABC):
         self.worker = worker
         self.counts = OpCounts()  # of the last call
         self.done = False  # wants no more input
+        self.keeps = False  # failed items go into their records
 
     @abstractmethod
     def run(self, chunk: Chunk, leg: int) -> Chunk:
