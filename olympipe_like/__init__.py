@@ -27,11 +27,13 @@ if TYPE_CHECKING:
         TooManyFailures,
         WorkerLost,
     )
+    from olympipe_like.failed_item import FailedItem
     from olympipe_like.pipeline import Pipeline
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FailedItem": "olympipe_like.failed_item",
     "Pipeline": "olympipe_like.pipeline",
     "Retry": "olympipe_like._model.options",
     "Report": "olympipe_like._observe.report",
@@ -41,6 +43,7 @@ _HOMES = {
 
 __all__ = [
     "SKIP",
+    "FailedItem",
     "InternalError",
     "Pipeline",
     "PipelineError",

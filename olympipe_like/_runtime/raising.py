@@ -21,12 +21,12 @@ _CLASSES = {"stage": StageFailed, "source": SourceFailed, "worker": WorkerLost}
 def to_error(failure: Failure) -> PipelineExecutionError:
     """Return the error for a failure; its cause is the user's own exception where that could be rebuilt."""
     if failure.kind == "run":
-        found = _rebuild(failure.exception)
+        found = rebuild(failure.exception)
         return found if isinstance(found, PipelineExecutionError) else InternalError(failure.what)
     if failure.kind == "stall":
         return StalledError(failure.what)
-    cause = failure.original or _rebuild(failure.exception)
-    kind = type(cause) if cause is not None else _rebuild_type(failure.exception_type)
+    cause = failure.original or rebuild(failure.exception)
+    kind = type(cause) if cause is not None else rebuild_type(failure.exception_type)
     error: StageFailed = _CLASSES[failure.kind](
         failure.stage,
         failure.place,
@@ -44,7 +44,7 @@ def to_error(failure: Failure) -> PipelineExecutionError:
     return error
 
 
-def _rebuild(data: bytes | None) -> BaseException | None:
+def rebuild(data: bytes | None) -> BaseException | None:
     if data is None:
         return None
     try:
@@ -54,7 +54,7 @@ def _rebuild(data: bytes | None) -> BaseException | None:
     return made if isinstance(made, BaseException) else None
 
 
-def _rebuild_type(data: bytes | None) -> type[BaseException] | None:
+def rebuild_type(data: bytes | None) -> type[BaseException] | None:
     if data is None:
         return None
     try:
