@@ -241,6 +241,12 @@ def text(where: str, name: str, value: object) -> str:
     return value
 
 
+def path(where: str, name: str, value: object) -> None:
+    """Refuse what is no path."""
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+        raise PlanTypeError(f"{where}: {name} must be a path, got {_show(value)}")
+
+
 def method_of(where: str, name: str, constructor: object, value: object) -> object:
     """Return the value if it is a function, or names a method that instances of the class have."""
     if not isinstance(value, str):

@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, Literal
 
@@ -97,6 +97,17 @@ class HubRun:
                 self._hosted[spec.id] = executor_here(stage.placement, inline=False)
                 self._segments[spec.id] = stage.segment
         return HubStage(spec, label, runs, stage.senders, timeout, shipment)
+
+    @property
+    def shipped(self) -> dict[StageId, bytes]:
+        """The segments of process stages, as their workers get them."""
+        stages = self._order.stages
+        return {each.spec.id: each.shipment for each in stages if each.shipment is not None}
+
+    @property
+    def classes(self) -> Mapping[str, bytes]:
+        """The caller's classes of ``__main__``, as the workers get them."""
+        return self._order.classes
 
     # -- the consumer's side ------------------------------------------------------------------------------------------
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
@@ -20,6 +21,9 @@ from olympipe_like._plan.layout import Layout
 from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._worker.chunk import Chunk
+
+if TYPE_CHECKING:
+    from olympipe_like._runtime.dead_letters import DeadLetters
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -35,6 +39,7 @@ class RunOptions(TypedDict, total=False):
     memory: int | str | None  # bytes of items on their way through the run, or a text like "2GB"
     queue_size: int | None  # items that wait before each stage that names no queue_size, and before the consumer
     stall_timeout: float | None  # seconds without any progress after which the run fails; None: a warning after 60
+    quarantine: str | os.PathLike[str] | None  # a folder that keeps failed items
 
 
 class Engine(Protocol):
@@ -87,6 +92,7 @@ class Run(Generic[T_co]):
         in_hub: bool,
         progress: ProgressOption = None,
         limits: Limits = NO_LIMITS,
+        quarantine: str | os.PathLike[str] | None = None,
     ) -> None:
         self._limits = limits
         self._layout = layout
@@ -95,6 +101,8 @@ class Run(Generic[T_co]):
         self._in_hub = in_hub
         self._progress_option = progress
         self._progress: Progress | None = None
+        self._quarantine = quarantine
+        self._letters: DeadLetters | None = None
         self._engine: Engine | None = None
         self._began = self._ended = 0.0
         self._shown = 0.0
@@ -108,12 +116,19 @@ class Run(Generic[T_co]):
 
     def _begin(self) -> Engine:
         if self._engine is None:
+            if self._quarantine is not None:
+                from olympipe_like._runtime.dead_letters import DeadLetters  # most runs keep none
+
+                self._letters = DeadLetters(self._quarantine, self._layout)
             self._progress = Progress.choose(self._progress_option)
             self._began = self._shown = monotonic()
             if self._in_hub:
                 from olympipe_like._runtime.hub_run import HubRun  # a run without processes needs none of it
 
-                self._engine = HubRun(self._layout, self._progress.interval if self._progress else None, self._limits)
+                interval = self._progress.interval if self._progress else None
+                self._engine = hub_run = HubRun(self._layout, interval, self._limits)
+                if self._letters is not None:
+                    self._letters.use(hub_run.shipped, hub_run.classes)
             else:
                 self._engine = LocalRun(self._layout, inline=self._inline, limits=self._limits)
             _open_engines.add(self._engine)
@@ -197,6 +212,12 @@ class Run(Generic[T_co]):
 
     def _raise(self, failure: Failure) -> NoReturn:
         error = to_error(failure)
+        if self._letters is not None and failure.path is not None:
+            try:
+                self._letters.keep(failure)
+            except OSError as problem:  # the run's own error says more, and is raised
+                text = f"quarantine: {failure.position} of stage {failure.stage!r} could not be kept: {problem}"
+                warnings.warn(text, RuntimeWarning, stacklevel=2)
         if self._inline and isinstance(failure.original, KeyboardInterrupt):
             raise failure.original from None  # most likely Ctrl-C, which met the user's function in this thread
         raise error

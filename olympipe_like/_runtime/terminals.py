@@ -37,7 +37,10 @@ class Runnable(Generic[T]):
         Run options, the same for every terminal: ``executor`` for all stages ("inline": everything in the caller, for
         debugging), ``progress`` (None: bars on a terminal or in a notebook; True, False, or a function that is given
         a report now and then), ``queue_size`` for every stage that names none, and before the consumer,
-        ``stall_timeout`` (seconds): fail with `StalledError` when nothing has moved for so long.
+        ``stall_timeout`` (seconds): fail with `StalledError` when nothing has moved for so long, ``quarantine``: a
+        folder that keeps failed items, see `Pipeline.from_quarantine`, ``max_failures``: fail with `TooManyFailures`
+        when stages that drop failed items dropped more than so many, or than such a share (below 1) of the source's,
+        ``memory``: bytes, or a text like "2GB", of items on their way.
         """
         return _open([self._node], run)
 
@@ -114,7 +117,7 @@ def _nodes(pipes: Sequence[object]) -> list[Node]:
     return [pipe._node for pipe in pipes if isinstance(pipe, Runnable)]
 
 
-_OPTIONS = {"executor", "max_failures", "memory", "progress", "queue_size", "stall_timeout"}
+_OPTIONS = {"executor", "max_failures", "memory", "progress", "quarantine", "queue_size", "stall_timeout"}
 
 
 def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
@@ -137,6 +140,10 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         stall_timeout=None if stall_timeout is None else checks.seconds(where, "stall_timeout", stall_timeout),
     )
     layout = lay_out(leaves, executor, queue_size)
+    quarantine = options.get("quarantine")
+    if quarantine is not None:
+        checks.path(where, "quarantine", quarantine)
+        layout = layout.keeping_inputs()
     used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}
     factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
     inline = executor == "inline" or (not factories and used <= {"inline"})
@@ -147,4 +154,11 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         warm_up()
     from olympipe_like._runtime.run import Run  # what only runs need is loaded with the first one
 
-    return Run(layout, inline=inline, in_hub=in_hub, progress=options.get("progress"), limits=limits)
+    return Run(
+        layout,
+        inline=inline,
+        in_hub=in_hub,
+        progress=options.get("progress"),
+        limits=limits,
+        quarantine=quarantine,
+    )
