@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from olympipe_like._model.options import SKIP, ExecutorName, OnError, PolicyOptions, WorkerOptions
@@ -68,6 +69,26 @@ class Pipeline(Runnable[T]):
             given = OneShot(given, title)
         op = ops.Source(name=title, datas=given, factory=factory, args=args, kwargs=kwargs)
         self._node = Node(op, (), site)
+
+    @staticmethod
+    def from_quarantine(
+        directory: str | PathLike[str], *, stage: str | None = None, name: str | None = None
+    ) -> Pipeline[Any]:
+        """Return the items of a folder that runs were given as ``quarantine``, sorted by stage and position.
+
+        They are what the stage that failed was given: feed them to it, not to the stages before it. ``stage``: only
+        those of that stage. Each run reads the folder anew; none removes anything from it. Give the new run a folder
+        of its own.
+
+        Raises
+        ------
+        PlanError
+            If there is no such folder, or it holds other things.
+        """
+        from olympipe_like._runtime.quarantine import open_quarantine  # most plans begin elsewhere
+
+        items = open_quarantine(f"source ({call_site()})", directory, stage)
+        return Pipeline(items, name="quarantine" if name is None else name)
 
     # -- building -----------------------------------------------------------------------------------------------------
 
