@@ -1,0 +1,44 @@
+"""The command line: ``python -m olympipe_like`` looks at items that failed, and tries them again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(prog="olympipe-like", description="Look at items that failed, and try them again.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    letters = commands.add_parser("letters", help="list the failed items that a run kept in a folder")
+    letters.add_argument("directory", type=Path, help="what the run was given as quarantine=")
+    replay = commands.add_parser(
+        "replay",
+        help="run the stage that failed on its item again, in this process",
+        epilog="Exit code: 0 if it works now, 1 if it fails again, 2 if it cannot be run.",
+    )
+    replay.add_argument("file", type=Path, help="a file that `letters` lists")
+    how = replay.add_mutually_exclusive_group()
+    how.add_argument("--pdb", action="store_true", help="stop at the first line of the function")
+    how.add_argument(
+        "--post-mortem",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="enter the debugger where it fails (the default on a terminal)",
+    )
+    chosen = parser.parse_args(arguments)
+    # Loaded here: --help needs none of it.
+    if chosen.command == "letters":
+        from olympipe_like._runtime.letter_table import show
+
+        return show(chosen.directory)
+    from olympipe_like._runtime.replay import replay as run
+
+    look = chosen.post_mortem if chosen.post_mortem is not None else sys.stdin.isatty()
+    return run(chosen.file, "first line" if chosen.pdb else "post-mortem" if look else "no")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
