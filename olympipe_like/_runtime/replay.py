@@ -9,6 +9,7 @@ import pickle
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from fnmatch import fnmatch
 from pathlib import Path as FilePath
 from types import FrameType
 from typing import Any, Literal
@@ -44,7 +45,7 @@ def replay(file: FilePath, debugging: Debugging) -> int:
     Functions of the program's own script are those of the run; modules are imported as they are now.
     """
     mains = {name: sys.modules.get(name) for name in ("__main__", "__mp_main__")}
-    folder = FilePath.cwd()
+    folder, path = FilePath.cwd(), sys.path[:]
     try:
         return _replay(file.absolute(), debugging)
     except files.LetterError as error:
@@ -52,6 +53,7 @@ def replay(file: FilePath, debugging: Debugging) -> int:
         return CANNOT
     finally:
         os.chdir(folder)
+        sys.path[:] = path
         for name, module in mains.items():
             if module is not None:
                 sys.modules[name] = module
@@ -117,7 +119,10 @@ def _run(program: Program, op: ops.Operator, item: Any, debugging: Debugging) ->
     begin: Callable[[], None] = debugger.set_trace if debugger is not None else _nothing
     try:
         if isinstance(step, PerItem):
-            result = _call_async(step.function, item, begin) if step.is_async else _call(step.function, item, begin)
+            result = step.function(item) if step.is_async else _call(step.function, item, begin)
+            sys.settrace(None)  # what follows is ours, until the coroutine goes on
+            if isinstance(result, Awaitable):
+                result = _await(result, begin)
             if isinstance(step, Select):
                 result = bool(result)
         elif isinstance(step, Spread):
@@ -158,13 +163,12 @@ def _call(function: Callable[[Any], Any], item: Any, begin: Callable[[], None]) 
     return function(item)
 
 
-def _call_async(function: Callable[[Any], Any], item: Any, begin: Callable[[], None]) -> Any:
+def _await(result: Awaitable[Any], begin: Callable[[], None]) -> Any:
     import asyncio
 
     async def wait() -> Any:
         begin()
-        result = function(item)
-        return await result if isinstance(result, Awaitable) else result
+        return await result
 
     return asyncio.run(wait())
 
@@ -188,8 +192,15 @@ def _describe(step: object, op: ops.Operator, result: object) -> str:
 
 
 def _fails(error: BaseException, debugging: Debugging) -> int:
-    print(traceback_of(error, "fails again:"), end="")
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and not _is_the_users(trace.tb_frame):
+        trace = trace.tb_next
+    print(traceback_of(error.with_traceback(trace), "fails again:"), end="")
     if debugging == "post-mortem":
-        trace = error.__traceback__
         pdb.post_mortem(trace)
     return FAILS
+
+
+def _is_the_users(frame: FrameType) -> bool:
+    module = frame.f_globals.get("__name__", "")
+    return not any(fnmatch(module, pattern) for pattern in _NOT_THE_USERS)
