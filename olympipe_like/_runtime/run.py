@@ -212,13 +212,14 @@ class Run(Generic[T_co]):
 
     def _raise(self, failure: Failure) -> NoReturn:
         error = to_error(failure)
-        if self._letters is not None and failure.path is not None:
+        interrupted = self._inline and isinstance(failure.original, KeyboardInterrupt)
+        if self._letters is not None and failure.path is not None and not interrupted:
             try:
                 self._letters.keep(failure)
             except OSError as problem:  # the run's own error says more, and is raised
                 text = f"quarantine: {failure.position} of stage {failure.stage!r} could not be kept: {problem}"
                 warnings.warn(text, RuntimeWarning, stacklevel=2)
-        if self._inline and isinstance(failure.original, KeyboardInterrupt):
+        if interrupted and failure.original is not None:
             raise failure.original from None  # most likely Ctrl-C, which met the user's function in this thread
         raise error
 

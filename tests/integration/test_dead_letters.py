@@ -41,6 +41,14 @@ def half(number):
     return 10 / number
 
 
+def make_lock(_):
+    return threading.Lock()
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+
 # -- items as bytes ---------------------------------------------------------------------------------------------------
 
 
@@ -316,6 +324,23 @@ def test_a_record_holds_no_item_unless_it_is_asked_for():
     assert not any(stage.segment.keeps for stage in LAYOUT.stages if stage.segment is not None)
     assert blame(LookupError(), LABEL, "w", path=(0,), item=5).input is None
     assert blame(LookupError(), LABEL, "w", path=(0,), item=5, keep=True).input == encode_item(5)
+
+
+def test_a_result_that_cannot_be_sent_leaves_a_letter_without_its_item(tmp_path):
+    with pytest.raises(TypeError, match="lock"):
+        Pipeline([1]).task(make_lock).wait_for_result(quarantine=tmp_path)
+
+    (file,) = files.letters_in(tmp_path)
+    letter = files.read_letter(file)
+    assert letter.data is None
+    assert letter.why_no_data == "where it failed, the item the stage was given was not at hand any more"
+
+
+def test_ctrl_c_in_an_inline_run_is_nobodys_failure(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline([1]).task(interrupt).wait_for_result(executor="inline", quarantine=tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_is_full_does_not_hide_the_error_of_the_run(tmp_path, monkeypatch):
