@@ -1,0 +1,597 @@
+"""What a stage may be told to do about failures: T02, T03, T15 to T18 without retries, T19, T20, T25, T26."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import olympipe_like
+from olympipe_like import SKIP, Pipeline, PlanError, PlanTypeError, StageFailed, WorkerLost
+from tests.faults.cases import (
+    AT,
+    BAD,
+    BEFORE,
+    DEATHS,
+    ITEMS,
+    STAGE,
+    WORKER,
+    Once,
+    assert_first_line,
+    be_killed,
+    dying,
+    first_line,
+    outcome,
+    raising,
+    stage_one_ok,
+    two_stages,
+)
+
+pytestmark = [
+    pytest.mark.timeout(40),
+    pytest.mark.xfail(reason="policies do not exist yet", strict=False),
+]
+
+OTHERS = [value for value in ITEMS if value != BAD]
+FAILING = raising(lambda: ValueError("user-boom"))
+executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+
+
+def finished(pipe, **options):
+    """Run to the end; return the results and the run."""
+    with pipe.run(**options) as run:
+        results = list(run)
+    return results, run
+
+
+def stage_of(run, name="stage_two_bad"):
+    (found,) = [stage for stage in run.report.stages if stage.name == name]
+    return found
+
+
+# -- on_error ------------------------------------------------------------------------------------------------
+
+OPERATORS = {
+    "task": lambda pipe, bad, **options: pipe.task(bad, name="stage_two_bad", **options),
+    "filter": lambda pipe, bad, **options: pipe.filter(bad, name="stage_two_bad", **options),
+    "explode": lambda pipe, bad, **options: pipe.explode(lambda x: [bad(x)], name="stage_two_bad", **options),
+    "tap": lambda pipe, bad, **options: pipe.tap(bad, **options),
+    "split": lambda pipe, bad, **options: pipe.split(lambda x: (bad(x), x), n=2, **options)[0],
+    "partition": lambda pipe, bad, **options: pipe.partition(bad, **options)[0],
+}
+
+
+@pytest.mark.fault("T02")
+@executors
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_a_failed_item_is_skipped_and_its_neighbours_are_not(operator, executor):
+    pipe = OPERATORS[operator](Pipeline(ITEMS), FAILING, on_error="skip")
+
+    results, run = finished(pipe, executor=executor)
+
+    assert results == OTHERS
+    assert sum(stage.failed for stage in run.report.stages) == 1
+    assert run.failures == []
+
+
+@pytest.mark.fault("T02")
+@executors
+def test_a_failed_item_of_a_class_task_is_skipped(executor):
+    class Model:
+        def use(self, value):
+            return FAILING(value)
+
+    results, run = finished(Pipeline(ITEMS).class_task(Model, "use", on_error="skip", workers=2), executor=executor)
+
+    assert results == OTHERS
+    assert sum(stage.failed for stage in run.report.stages) == 1
+
+
+@pytest.mark.fault("T02")
+def test_what_was_asked_for_by_name_is_the_default():
+    arrived, error = outcome(two_stages(FAILING, on_error="raise"))
+
+    assert arrived == BEFORE
+    assert_first_line(error, "ValueError: user-boom")
+
+
+@pytest.mark.fault("T02")
+@executors
+def test_a_collected_item_is_kept_with_all_that_is_known_of_it(executor):
+    results, run = finished(two_stages(FAILING, on_error="collect"), executor=executor)
+
+    (failure,) = run.failures
+    assert results == OTHERS
+    assert failure.item == BAD
+    assert failure.position == "item 100"
+    assert failure.stage == "stage_two_bad"
+    assert type(failure.error) is ValueError
+    assert failure.error_type == "ValueError"
+    assert failure.text == "ValueError: user-boom"
+    assert "in stage_two_bad" in failure.traceback
+    assert failure.attempts == 1
+    assert re.match(r"worker 2\.[01]", failure.worker)
+    assert stage_of(run).failed == 1
+
+
+@pytest.mark.fault("T02")
+def test_collected_items_are_in_the_order_of_the_source_and_there_during_the_run():
+    def bad(value):
+        if value % 20 == 0:
+            raise ValueError(value)
+        return value
+
+    with two_stages(bad, on_error="collect").run() as run:
+        for value in run:
+            if value > ITEMS[60]:
+                assert len(run.failures) >= 1
+
+    assert [failure.item for failure in run.failures] == list(ITEMS[::20])
+
+
+@pytest.mark.fault("T02")
+def test_a_collected_item_may_be_large_and_its_exception_may_refuse_to_travel():
+    class Stubborn(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one}{two}")
+            self.held = open(os.devnull)  # noqa: PTH123, SIM115
+
+        def __del__(self):
+            self.held.close()
+
+    def bad(array):
+        if array[0] == 2:
+            raise Stubborn("user-", "boom")
+        return int(array[0])
+
+    arrays = [np.full(100_000, number) for number in range(5)]
+
+    results, run = finished(Pipeline(arrays).task(bad, on_error="collect", workers=2))
+
+    (failure,) = run.failures
+    assert results == [0, 1, 3, 4]
+    assert failure.error_type.endswith("Stubborn")
+    assert "user-boom" in failure.text
+    np.testing.assert_array_equal(failure.item, arrays[2])
+
+
+@pytest.mark.fault("T02")
+@executors
+def test_a_function_may_give_a_replacement(executor):
+    def replace(item, error):
+        return item, type(error).__name__, str(error)
+
+    results, run = finished(two_stages(FAILING, on_error=replace), executor=executor)
+
+    assert results == [*BEFORE, (BAD, "ValueError", "user-boom"), *ITEMS[AT + 1 :]]
+    assert stage_of(run).failed == 1
+
+
+@pytest.mark.fault("T02")
+@executors
+@pytest.mark.parametrize("answer", [None, SKIP], ids=repr)
+def test_a_replacement_of_nothing_drops_the_item(answer, executor):
+    results, run = finished(two_stages(FAILING, on_error=lambda item, error: answer), executor=executor)
+
+    assert results == OTHERS
+    assert stage_of(run).failed == 1
+
+
+@pytest.mark.fault("T02")
+def test_a_replacement_function_that_fails_is_the_items_failure():
+    def replace(item, error):
+        raise LookupError("no replacement")
+
+    arrived, error = outcome(two_stages(FAILING, on_error=replace))
+
+    assert arrived == BEFORE
+    assert isinstance(error, LookupError)
+    assert "no replacement" in first_line(error)
+
+
+@pytest.mark.fault("T02")
+@pytest.mark.parametrize("place", [0, len(ITEMS) - 1], ids=["first", "last"])
+def test_the_first_and_the_last_item_can_be_skipped(place):
+    def bad(value):
+        if value == ITEMS[place]:
+            raise ValueError("user-boom")
+        return value
+
+    results, _ = finished(two_stages(bad, on_error="skip"))
+
+    assert results == [value for value in ITEMS if value != ITEMS[place]]
+
+
+@pytest.mark.fault("T02")
+def test_when_every_item_is_skipped_the_result_is_empty():
+    def bad(value):
+        raise ValueError("user-boom")
+
+    results, run = finished(two_stages(bad, on_error="skip"))
+
+    assert results == []
+    assert stage_of(run).failed == len(ITEMS)
+
+
+@pytest.mark.fault("T02")
+def test_a_result_that_cannot_be_sent_is_skipped_like_a_failure():
+    def bad(value):
+        return (x for x in "ab") if value == BAD else value
+
+    results, run = finished(two_stages(bad, on_error="skip"))
+
+    assert results == OTHERS
+    assert stage_of(run).failed == 1
+
+
+@pytest.mark.fault("T02")
+@pytest.mark.parametrize("make_error", [lambda: SystemExit(3), lambda: KeyboardInterrupt(), lambda: StopIteration()])
+def test_what_is_no_ordinary_exception_is_skipped_too(make_error):
+    results, _ = finished(two_stages(raising(make_error), on_error="skip"))
+
+    assert results == OTHERS
+
+
+@pytest.mark.fault("T02")
+def test_coroutines_can_be_skipped_collected_and_retried(tmp_path):
+    once = Once(tmp_path)
+
+    async def fetch(value):
+        if value == 2 or (value == 4 and once()):
+            raise ValueError("user-boom")
+        return value
+
+    results, run = finished(Pipeline(range(6)).task(fetch, workers=3, retries=1, on_error="collect"))
+
+    assert results == [0, 1, 3, 4, 5]
+    assert [(failure.item, failure.attempts) for failure in run.failures] == [(2, 2)]
+
+
+# -- retries -------------------------------------------------------------------------------------------------
+
+
+def failing_times(tally, times, make_error=lambda: ValueError("user-boom")):
+    def stage_two_bad(value):
+        if value == BAD:
+            tally.hit("tried")
+            if tally.count("tried") <= times:
+                raise make_error()
+        return value
+
+    return stage_two_bad
+
+
+@pytest.mark.fault("T03")
+@executors
+def test_an_item_that_works_the_third_time_is_a_result_like_any(executor, tally):
+    results, run = finished(two_stages(failing_times(tally, 2), retries=2), executor=executor)
+
+    assert results == list(ITEMS)
+    assert tally.count("tried") == 3
+    assert stage_of(run).retried == 2
+    assert stage_of(run).failed == 0
+
+
+@pytest.mark.fault("T03")
+@executors
+def test_an_item_that_never_works_fails_after_its_last_retry(executor, tally):
+    with two_stages(failing_times(tally, 99), retries=2).run(executor=executor) as run:
+        arrived, error = outcome(run)
+
+    assert arrived == BEFORE
+    assert tally.count("tried") == 3
+    assert isinstance(error, ValueError)
+    assert isinstance(error, StageFailed)
+
+
+@pytest.mark.fault("T03")
+def test_only_the_named_exceptions_are_retried(tally):
+    retry = olympipe_like.Retry(times=2, wait=0.0, on=(OSError,))
+
+    arrived, error = outcome(two_stages(failing_times(tally, 1), retries=retry))
+
+    assert arrived == BEFORE
+    assert isinstance(error, ValueError)
+    assert tally.count("tried") == 1
+
+
+@pytest.mark.fault("T03")
+def test_a_retry_waits_and_each_wait_is_longer(tmp_path):
+    retry = olympipe_like.Retry(times=2, wait=0.1, factor=2.0, on=(OSError,))
+
+    def stage_two_bad(value):
+        if value == BAD:
+            with (tmp_path / "times").open("a") as file:
+                print(time.monotonic(), file=file)
+            raise OSError("user-boom")
+        return value
+
+    _, error = outcome(two_stages(stage_two_bad, retries=retry))
+
+    first, second, third = map(float, (tmp_path / "times").read_text().split())
+    assert isinstance(error, OSError)
+    assert second - first >= 0.1  # at least what was asked for; how much more is the machine's affair
+    assert third - second >= 0.2
+
+
+@pytest.mark.fault("T03")
+@pytest.mark.parametrize("retries", [-1, "2", 1.5, [OSError]], ids=repr)
+def test_retries_that_make_no_sense_are_refused(retries):
+    with pytest.raises(PlanError, match="retries"):
+        Pipeline(ITEMS).task(stage_one_ok, retries=retries)
+
+
+@pytest.mark.fault("T54")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("on_error", "ignore"),
+        ("on_error", 5),
+        ("timeout", 0),
+        ("timeout", -1),
+        ("timeout", "2"),
+        ("worker_retries", -1),
+        ("worker_retries", "2"),
+        ("max_items_per_worker", 0),
+        ("max_items_per_worker", "50"),
+        ("max_rss", "2 elephants"),
+        ("max_rss", -1),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_by_name(option, value):
+    with pytest.raises((PlanError, PlanTypeError), match=option) as caught:
+        Pipeline(ITEMS).task(stage_one_ok, **{option: value})
+
+    assert str(value) in str(caught.value)
+
+
+# -- timeout -------------------------------------------------------------------------------------------------
+
+
+def sleeping(seconds, when):
+    def stage_two_bad(value):
+        if value == BAD and when():
+            time.sleep(seconds)
+        return value
+
+    return stage_two_bad
+
+
+@pytest.mark.fault("T26")
+def test_an_item_that_takes_too_long_is_a_timeout_error_that_names_it():
+    arrived, error = outcome(two_stages(sleeping(60, lambda: True), timeout=2.0))
+
+    assert arrived == BEFORE
+    assert isinstance(error, StageFailed)
+    assert isinstance(error, TimeoutError)
+    assert_first_line(error, "took longer than timeout=2 s")
+
+
+@pytest.mark.fault("T26")
+def test_an_item_that_computes_in_c_and_never_lets_go_is_ended_too():
+    def stage_two_bad(value):
+        if value == BAD:
+            sum(range(10**12))  # one call of C that holds the interpreter's lock
+        return value
+
+    arrived, error = outcome(two_stages(stage_two_bad, timeout=1.0))
+
+    assert arrived == BEFORE
+    assert isinstance(error, TimeoutError)
+    assert_first_line(error, "took longer than timeout=1 s")
+
+
+@pytest.mark.fault("T26")
+@pytest.mark.parametrize("policy", ["skip", "collect"])
+def test_an_item_that_takes_too_long_can_be_left_out_and_its_neighbours_run_again(policy):
+    results, run = finished(two_stages(sleeping(60, lambda: True), timeout=1.0, on_error=policy))
+
+    assert results == OTHERS
+    assert stage_of(run).failed == 1
+    assert [failure.item for failure in run.failures] == ([BAD] if policy == "collect" else [])
+
+
+@pytest.mark.fault("T26")
+def test_an_item_that_takes_too_long_once_works_when_it_is_retried(tmp_path):
+    once = Once(tmp_path)
+
+    results, run = finished(two_stages(sleeping(60, once), timeout=1.0, retries=1))
+
+    assert results == list(ITEMS)
+    assert stage_of(run).retried == 1
+
+
+@pytest.mark.fault("T26")
+def test_the_time_is_that_of_an_item_and_not_of_those_it_travels_with():
+    def slow(value):
+        time.sleep(0.02)
+        return value
+
+    assert two_stages(slow, timeout=1.0).wait_for_result() == list(ITEMS)  # 2 s of work a worker
+
+
+@pytest.mark.fault("T25")
+def test_a_worker_that_is_stopped_is_found_by_its_timeout():
+    def stage_two_bad(value):
+        if value == BAD:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return value
+
+    arrived, error = outcome(two_stages(stage_two_bad, timeout=1.0))
+
+    assert arrived == BEFORE
+    assert isinstance(error, TimeoutError)
+    assert_first_line(error, "took longer than timeout=1 s")
+
+
+# -- workers -------------------------------------------------------------------------------------------------
+
+IDS = {"exit code 1": "T15", "exit code 0": "T16", "SIGKILL": "T17", "SIGSEGV": "T18", "SIGABRT": "T18"}
+deaths = pytest.mark.parametrize(
+    ("die", "what"), [pytest.param(*DEATHS[name], id=name, marks=pytest.mark.fault(IDS[name])) for name in DEATHS]
+)
+
+
+@deaths
+def test_without_worker_retries_the_first_death_is_told_with_its_item(die, what):
+    arrived, error = outcome(two_stages(dying(die), worker_retries=0))
+
+    assert arrived == BEFORE
+    assert isinstance(error, WorkerLost)
+    assert isinstance(error, StageFailed)
+    assert_first_line(error, what)
+
+
+@deaths
+@pytest.mark.fault("T20")
+def test_after_the_last_attempt_the_item_is_named(die, what):
+    arrived, error = outcome(two_stages(dying(die)))
+
+    assert arrived == BEFORE
+    assert isinstance(error, WorkerLost)
+    assert isinstance(error, StageFailed)
+    assert_first_line(error, f"{what}; gave up after 3 attempts")
+
+
+@pytest.mark.fault("T20")
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_worker_retries_say_how_many_workers_an_item_may_cost(attempts, tally):
+    def stage_two_bad(value):
+        if value == BAD:
+            tally.hit("died")
+            be_killed()
+        return value
+
+    arrived, error = outcome(two_stages(stage_two_bad, worker_retries=attempts - 1))
+
+    assert arrived == BEFORE
+    assert isinstance(error, WorkerLost)
+    assert tally.count("died") == attempts
+
+
+@pytest.mark.fault("T20")
+@pytest.mark.parametrize("policy", ["skip", "collect"])
+def test_an_item_that_ends_every_worker_can_be_left_out_and_harms_no_other(policy):
+    results, run = finished(two_stages(dying(be_killed), on_error=policy))
+
+    assert results == OTHERS
+    assert stage_of(run).failed == 1
+    assert stage_of(run).lost_workers == 3
+    if policy == "collect":
+        (failure,) = run.failures
+        assert (failure.item, failure.stage, failure.attempts) == (BAD, "stage_two_bad", 3)
+        assert failure.error_type.endswith("WorkerLost")
+        assert "SIGKILL" in failure.text
+
+
+@pytest.mark.fault("T20")
+def test_among_tiny_items_only_the_one_that_kills_is_blamed():
+    def stage_two_bad(value):
+        if value == 7777:
+            be_killed()
+        return value
+
+    results, run = finished(two_stages(stage_two_bad, range(10_000), on_error="collect"))
+
+    assert results == [value for value in range(10_000) if value != 7777]
+    assert [failure.item for failure in run.failures] == [7777]
+
+
+@pytest.mark.fault("T19")
+def test_a_lost_worker_is_counted(tmp_path):
+    once = Once(tmp_path)
+
+    results, run = finished(two_stages(dying(be_killed, once)))
+
+    assert results == list(ITEMS)
+    assert stage_of(run).lost_workers == 1
+    assert stage_of(run).failed == 0
+
+
+@pytest.mark.fault("T19")
+def test_a_worker_is_replaced_after_so_many_items():
+    results, run = finished(two_stages(lambda value: (value, os.getpid()), max_items_per_worker=50))
+
+    assert [value for value, _ in results] == list(ITEMS)
+    by_worker = [pid for _, pid in results]
+    assert len(set(by_worker)) >= 4
+    assert max(map(by_worker.count, set(by_worker))) <= 50
+    assert stage_of(run).lost_workers == 0  # nobody was lost
+
+
+@pytest.mark.fault("T19")
+def test_a_worker_that_has_grown_too_large_is_replaced():
+    kept = []
+
+    def leaking(value):
+        kept.append(b"x" * (10 << 20))
+        return value, os.getpid()
+
+    pipe = Pipeline(ITEMS[:60]).task(stage_one_ok).task(leaking, name="stage_two_bad", max_rss="200MB")
+
+    results, run = finished(pipe)
+
+    assert [value for value, _ in results] == list(ITEMS[:60])
+    assert len({pid for _, pid in results}) >= 2
+    assert stage_of(run).lost_workers == 0
+
+
+# -- options of a run ----------------------------------------------------------------------------------------
+
+
+def every_tenth_fails(value):
+    if value % 10 == 0:
+        raise ValueError("user-boom")
+    return value
+
+
+@pytest.mark.fault("T02")
+@pytest.mark.parametrize("limit", [10, 0.05])
+def test_too_many_failures_end_the_run(limit):
+    pipe = two_stages(every_tenth_fails, on_error="skip")  # 20 of 200
+
+    with pytest.raises(olympipe_like.TooManyFailures) as caught, pipe.run(max_failures=limit) as run:
+        list(run)
+
+    assert isinstance(caught.value, olympipe_like.PipelineExecutionError)
+    assert "stage_two_bad" in str(caught.value)
+
+
+@pytest.mark.fault("T02")
+@pytest.mark.parametrize("limit", [20, 0.5])
+def test_as_many_failures_as_are_allowed_do_not_end_the_run(limit):
+    results, run = finished(two_stages(every_tenth_fails, on_error="skip"), max_failures=limit)
+
+    assert results == [value for value in ITEMS if value % 10]
+    assert stage_of(run).failed == 20
+
+
+@pytest.mark.fault("T38")
+def test_a_run_with_a_memory_limit_gives_the_same():
+    pipe = two_stages(lambda value: np.full(40_000, value))
+
+    results, _ = finished(pipe, memory="2GB")
+
+    assert [int(array[0]) for array in results] == list(ITEMS)
+
+
+@pytest.mark.fault("T38")
+@pytest.mark.parametrize("memory", ["2 elephants", -1, 0, [1]], ids=repr)
+def test_a_memory_limit_that_makes_no_sense_is_refused(memory):
+    with pytest.raises(PlanError, match="memory"):
+        Pipeline(ITEMS).task(stage_one_ok).run(memory=memory)
+
+
+@pytest.mark.fault("T17")
+def test_the_text_of_a_killed_worker_is_the_documented_one():
+    _, error = outcome(two_stages(dying(be_killed)))
+
+    expected = (
+        f"{STAGE}: worker was killed by SIGKILL (often the kernel's out-of-memory killer); gave up after 3 attempts"
+        " — item 100: 770100"
+    )
+    assert re.fullmatch(re.escape(expected) + WORKER, first_line(error)), first_line(error)
