@@ -38,7 +38,7 @@ POINTS = {
 }
 # What an exception there is: a result that cannot be read is its sender's failure.
 RAISED = {
-    "unpickling the item": r".* 'numbers': result was sent, but cannot be rebuilt where it arrived: ",
+    "unpickling the item": "source 'numbers': result was sent, but cannot be rebuilt where it arrived: ",
     "running": "stage 1/2 'work': ",
     "pickling the result": "stage 1/2 'work': result cannot be sent to the next stage: ",
     "unpickling the result": "stage 1/2 'work': result was sent, but cannot be rebuilt where it arrived: ",
