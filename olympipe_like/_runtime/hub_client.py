@@ -37,8 +37,7 @@ class Hub:
                 f"process stages need Unix sockets and fork, which {sys.platform} has not; "
                 'give the run executor="thread" or executor="inline"'
             )
-        ours, theirs = socket.socketpair()
-        theirs = _beyond_standard(theirs)
+        ours, theirs = map(_beyond_standard, socket.socketpair())
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
             self._process = subprocess.Popen(
