@@ -127,7 +127,9 @@ class HubRun:
                 feeder = Feeder(make, label, SourcePort(Port(connection, self._memory), label, ""), "")
                 thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
                 self._feeds.append((connection, thread))
-            self._hub.begin(self._order, descriptors + [each.fileno() for each in theirs])
+            # The system may have refused the memory, and the hub takes its descriptors by what the order says.
+            order = self._order._replace(has_memory=self._memory is not None)
+            self._hub.begin(order, descriptors + [each.fileno() for each in theirs])
         finally:
             for each in theirs:
                 each.close()
