@@ -13,24 +13,51 @@ from olympipe_like._worker.loop import WorkerOrder, main
 from olympipe_like._worker.stacks import StackFile
 
 
+class CannotStart(Exception):
+    """The system has no room for another process; ``__cause__`` says of what there is too little."""
+
+    def __init__(self, order: WorkerOrder) -> None:
+        super().__init__(order)
+        self.order = order
+
+
 class WorkerProcess:
     """One worker process.
 
     No lock and no pipe is shared with another worker: whatever instant this one dies at, the others go on.
+
+    Raises
+    ------
+    CannotStart
+        If the system refuses a process or the descriptors for it.
     """
 
     def __init__(self, context: Any, order: WorkerOrder, name: str, close_first: Callable[[], None]) -> None:
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise CannotStart(order) from error
+        try:
+            self.stacks = StackFile()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            raise CannotStart(order) from error
         self.cell = order.cell
-        self.stacks = StackFile()
         order = order._replace(stacks=self.stacks.descriptor)
         self.channel = Channel(ours)
         self._handle: int | None = None
         self._process = context.Process(target=_begin, args=(order, theirs, ours, close_first), name=name)
         # Not a daemon: the user's function may start processes of its own.
         self._process.daemon = False
-        self._process.start()
-        theirs.close()
+        try:
+            self._process.start()
+        except OSError as error:
+            ours.close()
+            self.stacks.close()
+            raise CannotStart(order) from error
+        finally:
+            theirs.close()
         self.pid: int = self._process.pid
         if hasattr(os, "pidfd_open"):
             try:

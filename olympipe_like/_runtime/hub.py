@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from olympipe_like._executors.processes import WorkerProcess
+from olympipe_like._executors.processes import CannotStart, WorkerProcess
 from olympipe_like._model.commands import (
     AllowSource,
     ContinueFrame,
@@ -41,7 +41,7 @@ from olympipe_like._runtime.deadlines import Deadlines
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.hub_stall import HubStall, StageProcess
 from olympipe_like._runtime.log_records import LogQueue
-from olympipe_like._runtime.obituary import cause_of_death, given_up, too_many, worker_lost
+from olympipe_like._runtime.obituary import cause_of_death, given_up, not_started, too_many, worker_lost
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
@@ -121,6 +121,9 @@ class HubRun:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
                         self._results.send(wire.Status(self._driver.scheduler.tallies()))
+            self._end()
+        except CannotStart as error:
+            self._fail(not_started(error.order.label, error.order.slot, error.__cause__))
             self._end()
         finally:
             self._clean_up()

@@ -56,6 +56,15 @@ def too_many(failed: int, seen: int, allowed: float) -> Failure:
     return Failure(kind="run", stage="", place="", what=str(error), exception=pickle.dumps(error))
 
 
+def not_started(label: Label, slot: int, cause: object) -> Failure:
+    """Return the failure of a run whose worker, or source, got no process."""
+    what = f"could not be started: {cause}"
+    if label.kind == "source":
+        return Failure(kind="source", stage=label.name, place="", what=f"its process {what}", position="at its start")
+    place, worker = f"{label.number}/{label.of}", f"worker {label.number}.{slot}"
+    return Failure(kind="worker", stage=label.name, place=place, what=f"worker {what}", worker=worker)
+
+
 def worker_lost(label: Label, slot: int, pid: int | None, exit_code: int | None, held: int, attempts: int) -> Failure:
     """Return the failure of a run whose worker died once too often; ``held``: items of the frame it worked on."""
     what = cause_of_death(exit_code)

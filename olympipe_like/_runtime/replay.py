@@ -22,7 +22,8 @@ from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._worker.blame import text_of, traceback_of
 from olympipe_like._worker.memory import Fold, Group
 from olympipe_like._worker.program import Program
-from olympipe_like._worker.steps import PerItem, Select, Spread, Tap
+from olympipe_like._worker.spread import Spread
+from olympipe_like._worker.steps import PerItem, Select, Tap
 
 WORKS, FAILS, CANNOT = 0, 1, 2
 """Exit codes: the function works now; it fails again; there is nothing that can be run."""

@@ -41,7 +41,9 @@ def test_a_value_error_names_stage_item_and_worker_and_shows_the_line():
     ("make_error", "what"),
     [
         pytest.param(lambda: SystemExit(3), "SystemExit: 3", marks=pytest.mark.fault("T04")),
-        pytest.param(lambda: KeyboardInterrupt("user-ki"), "KeyboardInterrupt: user-ki", marks=pytest.mark.fault("T05")),
+        pytest.param(
+            lambda: KeyboardInterrupt("user-ki"), "KeyboardInterrupt: user-ki", marks=pytest.mark.fault("T05")
+        ),
         pytest.param(lambda: StopIteration("user-stop"), "StopIteration: user-stop", marks=pytest.mark.fault("T06")),
         pytest.param(lambda: GeneratorExit("user-end"), "GeneratorExit: user-end", marks=pytest.mark.fault("T06")),
     ],

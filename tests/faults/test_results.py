@@ -93,7 +93,9 @@ def test_lambdas_and_objects_of_local_classes_are_results_like_any():
         def __init__(self, value):
             self.value = value
 
-    pipe = Pipeline(ITEMS).task(lambda x: (lambda: x, Local(x)), workers=2).task(lambda pair: (pair[0](), pair[1].value))
+    pipe = (
+        Pipeline(ITEMS).task(lambda x: (lambda: x, Local(x)), workers=2).task(lambda pair: (pair[0](), pair[1].value))
+    )
 
     assert pipe.wait_for_result() == [(x, x) for x in ITEMS]
 

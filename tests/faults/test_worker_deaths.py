@@ -172,7 +172,9 @@ class Gate:
 
 def family():
     """Return the workers: what the hubs, our only children, have forked."""
-    return {process.pid: process for process in psutil.Process().children(recursive=True) if process.ppid() != os.getpid()}
+    return {
+        process.pid: process for process in psutil.Process().children(recursive=True) if process.ppid() != os.getpid()
+    }
 
 
 def idle():
