@@ -1,7 +1,7 @@
 """Every way to fail at every point of an item's way through a worker, at the first, a middle and the last item.
 
-Reading a frame and sending one run no code of the user; the four points here are all that do. What is tried after
-CPython's ``test_deadlock.py`` and loky's ``test_crashes``: the same faults, with the item named and its neighbours kept.
+Reading a frame and sending one run no code of the user; the four points here are all that do. After CPython's
+``test_deadlock.py`` and loky's ``test_crashes``: the same faults, with the item named and its neighbours kept.
 """
 
 from __future__ import annotations

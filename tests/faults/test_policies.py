@@ -229,7 +229,7 @@ def test_a_result_that_cannot_be_sent_is_skipped_like_a_failure():
 
 
 @pytest.mark.fault("T02")
-@pytest.mark.parametrize("make_error", [lambda: SystemExit(3), lambda: KeyboardInterrupt(), lambda: StopIteration()])
+@pytest.mark.parametrize("make_error", [lambda: SystemExit(3), KeyboardInterrupt, StopIteration])
 def test_what_is_no_ordinary_exception_is_skipped_too(make_error):
     results, _ = finished(two_stages(raising(make_error), on_error="skip"))
 

@@ -15,8 +15,7 @@ pytestmark = pytest.mark.timeout(30)
 
 
 def broken_source():
-    for value in ITEMS[:AT]:
-        yield value
+    yield from ITEMS[:AT]
     raise RuntimeError("source-boom")
 
 
@@ -120,10 +119,14 @@ def test_a_run_left_by_an_exception_while_its_source_blocks_ends(tmp_path):
         finally:
             left()
 
-    with pytest.raises(LookupError, match="the consumer's own"), Pipeline(blocking()).task(stage_one_ok).run() as run:
-        for number, _ in enumerate(run):
-            if number == 20:
-                raise LookupError("the consumer's own")
+    def consume():
+        with Pipeline(blocking()).task(stage_one_ok).run() as run:
+            for number, _ in enumerate(run):
+                if number == 20:
+                    raise LookupError("the consumer's own")
+
+    with pytest.raises(LookupError, match="the consumer's own"):
+        consume()
     release.set()
 
     for thread in threading.enumerate():

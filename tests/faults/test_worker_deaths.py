@@ -332,16 +332,20 @@ def kill(pid):
 @pytest.mark.fault("T24")
 def test_the_death_of_the_hub_is_an_error_and_never_a_short_list(eventually):
     gate = Gate(ITEMS, 10)
-    arrived = []
-    run = two_stages(stage_one_ok, gate).run()
-    with pytest.raises(InternalError, match="the hub process ended"), run:
-        results = iter(run)
-        arrived += [next(results) for _ in range(10)]
-        workers = family()
-        for child in psutil.Process().children():
-            child.kill()
-        gate.opened.set()
-        arrived.extend(results)
+    arrived, workers = [], {}
+
+    def consume():
+        with two_stages(stage_one_ok, gate).run() as run:
+            for value in run:
+                arrived.append(value)
+                if len(arrived) == 10:
+                    workers.update(family())
+                    for child in psutil.Process().children():
+                        child.kill()
+                    gate.opened.set()
+
+    with pytest.raises(InternalError, match="the hub process ended"):
+        consume()
 
     assert arrived == list(ITEMS[: len(arrived)])
     eventually(lambda: not any(process.is_running() and not is_zombie(process) for process in workers.values()))
