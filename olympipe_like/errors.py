@@ -163,6 +163,8 @@ def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> Stag
     ``KeyboardInterrupt``, ``SystemExit``, ``GeneratorExit``, ``StopIteration`` and ``StopAsyncIteration`` are left out:
     code far away, and the language itself, would act on them.
     """
+    # A pipeline within a stage function fails with such an error itself: what its user raised is meant.
+    user_type = getattr(user_type, "user_type", user_type) if issubclass(user_type, StageFailed) else user_type
     signs = (StopIteration, StopAsyncIteration)
     if isinstance(error, user_type) or not issubclass(user_type, Exception) or issubclass(user_type, signs):
         return error
@@ -172,6 +174,7 @@ def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> Stag
         "__init__": cls.__init__,
         "__str__": cls.__str__,
         "__module__": cls.__module__,
+        "user_type": user_type,
         "__reduce__": lambda _: (_rebuild, (cls, user_type, error.args)),
     }
     try:

@@ -12,6 +12,7 @@ from olympipe_like._model.failure import ITEM_LIMIT, TEXT_LIMIT, Failure, cut, d
 from olympipe_like._model.identity import Path
 from olympipe_like._plan.layout import Label
 from olympipe_like._transport.codec import EncodingError, encode_item
+from olympipe_like.errors import StageFailed
 
 _OWN = str(FilePath(__file__).resolve().parent.parent)
 INPUT_LIMIT = 1 << 28  # bytes of a failed item; it travels inside messages, whose length has 32 bits
@@ -37,6 +38,8 @@ def text_of(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # noqa: BLE001 - as above
         return f"{name}: <unprintable>"
+    if isinstance(error, StageFailed):
+        text = text.split("\n", 1)[0]  # a pipeline within a function; the rest of its text is in the traceback
     return cut(f"{name}: {text}" if text else name, TEXT_LIMIT)
 
 
@@ -63,7 +66,9 @@ def _portable(error: BaseException) -> tuple[bytes | None, bytes | None]:
         kind = None
     try:
         data = pickle.dumps(error, protocol=5)
-        if type(pickle.loads(data)) is not type(error):
+        # The bases: an error that is also of the user's type has a class made for it, anew where it is rebuilt.
+        made, bases = type(pickle.loads(data)), type(error).__mro__[1:]
+        if made is not type(error) and not (isinstance(error, StageFailed) and made.__mro__[1:] == bases):
             return None, kind
     except BaseException:  # noqa: BLE001 - user code runs while pickling; the text remains
         return None, kind
