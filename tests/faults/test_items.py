@@ -64,7 +64,7 @@ def test_fewer_items_than_workers_are_exactly_what_comes_out(count, executor):
 
 
 @pytest.mark.fault("T38")
-def test_large_results_nobody_takes_stop_the_source_and_do_not_fill_the_memory(eventually):
+def test_large_results_that_wait_hold_back_the_source():
     pulled = []
 
     def endless():

@@ -290,7 +290,7 @@ def test_an_item_that_never_works_fails_after_its_last_retry(executor, tally):
 
 @pytest.mark.fault("T03")
 def test_only_the_named_exceptions_are_retried(tally):
-    retry = olympipe_like.Retry(times=2, wait=0.0, on=(OSError,))
+    retry = olympipe_like.Retry(times=2, wait=0.01, on=(OSError,))
 
     arrived, error = outcome(two_stages(failing_times(tally, 1), retries=retry))
 
