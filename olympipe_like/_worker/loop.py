@@ -54,6 +54,8 @@ def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
     code = 1
     try:
         prepare(order.parent, order.surroundings, order.stacks)
+        # A child that the user's function forks is not the worker: if it comes back from that function it ends here.
+        os.register_at_fork(after_in_child=sock.close)
         port = Port(Connection(sock), order.memory)
         output.begin(port.connection, order.label.name, order.title, order.surroundings.levels)
         try:

@@ -304,6 +304,18 @@ def test_a_child_that_a_stage_function_forked_and_left_does_not_hold_up_the_run(
 
 
 @pytest.mark.fault("T55")
+def test_a_child_that_comes_back_from_the_stage_function_answers_nothing_in_its_parents_name():
+    def stage_two_bad(value):
+        import os
+
+        if value % 10 == 0:
+            os.fork()
+        return value
+
+    assert outcome(two_stages(stage_two_bad)) == (list(ITEMS), None)
+
+
+@pytest.mark.fault("T55")
 def test_a_daemon_thread_that_a_stage_function_starts_does_not_hold_up_the_run():
     def stage_two_bad(value):
         import threading
