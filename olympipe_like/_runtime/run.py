@@ -24,6 +24,7 @@ from olympipe_like._worker.chunk import Chunk
 
 if TYPE_CHECKING:
     from olympipe_like._runtime.dead_letters import DeadLetters
+    from olympipe_like.failed_item import FailedItem
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -109,6 +110,7 @@ class Run(Generic[T_co]):
         self._closed = False
         self._entered = False
         self._collected: list[Failure] = []
+        self._failures: list[FailedItem] = []
         self._items: Iterator[T_co] | None = None
         self._frames: Iterator[tuple[int, list[Any]]] | None = None
 
@@ -206,9 +208,11 @@ class Run(Generic[T_co]):
             self.close()
 
     def _keep(self, record: Failure) -> None:
-        """Keep the record of an item that was dropped, as its stage asked."""
+        """Keep the record of an item that was dropped, as its stage and the run asked."""
         if record.collected:
             self._collected.append(record)
+        if self._letters is not None:
+            self._letters.keep(record)
 
     def _raise(self, failure: Failure) -> NoReturn:
         error = to_error(failure)
@@ -257,6 +261,15 @@ class Run(Generic[T_co]):
         return lists
 
     # -- insight ------------------------------------------------------------------------------------------------------
+
+    @property
+    def failures(self) -> list[FailedItem]:
+        """The items that stages with ``on_error="collect"`` dropped so far, in the order in which they failed."""
+        from olympipe_like._runtime.failed_items import from_failure  # most runs have none
+
+        done = len(self._failures)
+        self._failures += [from_failure(record, {}) for record in self._collected[done:]]
+        return list(self._failures)
 
     @property
     def report(self) -> Report:
