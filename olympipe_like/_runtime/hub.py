@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from olympipe_like._executors.processes import CannotStart, WorkerProcess
+from olympipe_like._executors.processes import CannotStart
 from olympipe_like._model.commands import (
     AllowSource,
     ContinueFrame,
@@ -33,15 +32,14 @@ from olympipe_like._model.events import (
     SourcePulled,
     StopRequested,
     WorkerFailed,
-    WorkerLost,
 )
 from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._runtime.deadlines import Deadlines
 from olympipe_like._runtime.driver import Driver
-from olympipe_like._runtime.hub_stall import HubStall, StageProcess
+from olympipe_like._runtime.hub_stall import HubStall
+from olympipe_like._runtime.hub_workers import HubWorker, HubWorkers
 from olympipe_like._runtime.log_records import LogQueue
-from olympipe_like._runtime.obituary import cause_of_death, given_up, not_started, too_many, worker_lost
+from olympipe_like._runtime.obituary import given_up, not_started, too_many, worker_lost
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
@@ -49,24 +47,9 @@ from olympipe_like._runtime.vault import Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Channel, Message
-from olympipe_like._transport.progress_cell import ProgressCell
-from olympipe_like._worker.loop import WorkerOrder
 
 CLOSE_SECONDS = 10.0  # how long the workers of a finished run may take to close what they built
 LEAVE_SECONDS = 0.2  # how long those of a run that was left may take to end the item at hand
-
-
-class _Worker:
-    """What the hub knows of a worker, in a process or in the caller's."""
-
-    def __init__(self, stage: HubStage, slot: int, peer: Peer, process: WorkerProcess | None) -> None:
-        self.stage = stage
-        self.slot = slot
-        self.peer = peer
-        self.process = process
-        self.in_hand = 0  # frames given and not answered
-        self.stopping = False
-        self.overdue: tuple[int, float] | None = None  # the item it was ended for, and when that had begun
 
 
 class HubRun:
@@ -74,14 +57,12 @@ class HubRun:
 
     def __init__(self, order: RunOrder, descriptors: list[int], context: Any, control: socket.socket) -> None:
         self._order = order
-        self._context = context
         self._stages = {stage.spec.id: stage for stage in order.stages}
         self._peers = Peers()
         self._control = control
         self._vault = Vault(descriptors.pop(0) if order.has_memory else None)
-        self._workers: dict[WorkerId, _Worker] = {}
+        self._crew = HubWorkers(order, context, self._vault.memory, self._close_inherited)
         self._sources: dict[StageId, Peer] = {}
-        self._source_processes: dict[StageId, WorkerProcess] = {}
         self._ended_sources: set[StageId] = set()
         self._failure: Failure | None = None
         self._over = False  # no event matters any more
@@ -96,11 +77,10 @@ class HubRun:
                 source = stage.spec.id
                 self._sources[source] = self._connect(descriptors.pop(0), partial(self._from_source, source), _nothing)
         assert not descriptors
-        self._deadlines = Deadlines()
         watch = StallWatch(order.limits.stall_timeout, order.stall_warning)
         self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self, watch)
         labels = {stage.spec.id: stage.label for stage in order.stages}
-        self._stall = HubStall(self._driver, labels, self._processes)
+        self._stall = HubStall(self._driver, labels, self._crew.processes)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -114,8 +94,8 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                self._peers.wait(_until(due, self._stall.due, self._deadlines.next_look(monotonic())))
-                self._end_overdue()
+                self._peers.wait(_until(due, self._stall.due, self._crew.next_look()))
+                self._crew.end_overdue()
                 self._look_for_stall()
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
@@ -128,28 +108,10 @@ class HubRun:
         finally:
             self._clean_up()
 
-    def _end_overdue(self) -> None:
-        """End the workers that have been at one item for too long, even those that are stopped or deep in C."""
-        for identity, at in self._deadlines.overdue(monotonic()):
-            worker = self._workers[identity]
-            assert worker.process is not None
-            worker.overdue = at
-            self._deadlines.forget(identity)
-            worker.process.kill()
-
     def _look_for_stall(self) -> None:
         due = self._stall.due
         if due is not None and monotonic() >= due and (found := self._stall.look(monotonic())) is not None:
             self._results.send(found)
-
-    def _processes(self) -> list[StageProcess]:
-        workers = [
-            StageProcess(worker.stage.spec.id, identity, worker.slot, worker.process)
-            for identity, worker in self._workers.items()
-            if worker.process is not None
-        ]
-        sources = self._source_processes.items()
-        return workers + [StageProcess(source, None, 0, process) for source, process in sources]
 
     def _connect(self, descriptor: int, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
         return self._peers.add(Channel(socket.socket(fileno=descriptor)), receive, gone)
@@ -185,13 +147,12 @@ class HubRun:
         if isinstance(message, wire.NeedSlot):
             peer.send(self._vault.grant_bytes(peer, message.nbytes))
         elif isinstance(message, wire.Answered):
-            worker = self._workers.get(message.worker)
+            worker = self._crew.workers.get(message.worker)
             if worker is None:
                 return
             frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
             if not message.more:
-                worker.in_hand -= 1
-                self._deadlines.set_busy(message.worker, busy=worker.in_hand > 0)
+                self._crew.answered(message.worker)
             event = FrameReturned(
                 at=monotonic(),
                 worker=message.worker,
@@ -213,7 +174,7 @@ class HubRun:
             else:
                 self._handle(WorkerFailed(at=monotonic(), worker=message.worker, failure=message.failure))
         elif isinstance(message, wire.Closed):
-            self._workers.pop(message.worker, None)
+            self._crew.workers.pop(message.worker, None)
 
     def _handle(self, event: Any) -> None:
         if not self._over:
@@ -224,47 +185,24 @@ class HubRun:
 
     def _died(self, worker: WorkerId) -> None:
         """A worker process has ended; whatever it had sent before still counts."""
-        found = self._workers[worker]
-        process = found.process
-        assert process is not None
-        self._peers.unwatch(process.death_handle)
+        found = self._crew.workers[worker]
+        assert found.process is not None
+        self._peers.unwatch(found.process.death_handle)
         self._peers.finish(found.peer)
-        del self._workers[worker]
         self._vault.take_back(found.peer)
-        self._deadlines.forget(worker)
-        pid = process.pid
-        at = process.cell.read() if process.cell is not None else None
-        code = process.reap()
-        if found.stopping:
-            return
-        label, cause = found.stage.label, cause_of_death(code)
-        title = f"worker {label.number}.{found.slot}, pid {pid}"
-        text = f"stage {label.number}/{label.of} {label.name!r}: {cause} [{title}]"
-        self._note(logging.WARNING, text, label.name, title)
-        # Between our look and its end it may have come to the next item, which is not to blame.
-        excused = found.overdue is not None and found.overdue != at
-        event = WorkerLost(
-            at=monotonic(),
-            worker=worker,
-            exit_code=code,
-            pid=pid,
-            ordinal=at[0] if at is not None and not excused else None,
-            timed_out=found.overdue is not None and not excused,
-            excused=excused,
-        )
-        self._handle(event)
+        lost = self._crew.bury(worker)
+        if lost is not None:
+            loss, title, text = lost
+            self._logs.note(logging.WARNING, text, found.stage.label.name, title)
+            self._handle(loss)
 
     def _source_died(self, source: StageId) -> None:
-        process = self._source_processes.pop(source)
+        process = self._crew.sources.pop(source)
         self._peers.unwatch(process.death_handle)
         self._peers.finish(self._sources[source])
         pid, code = process.pid, process.reap()
         if source not in self._ended_sources:
             self._fail(worker_lost(self._stages[source].label, 0, pid, code, 0, 1))
-
-    def _note(self, level: int, text: str, stage: str = "", worker: str = "") -> None:
-        """Tell the caller's logger "olympipe_like" something; ``stage`` and ``worker`` are what it is about."""
-        self._logs.note(level, text, stage, worker)
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -272,53 +210,29 @@ class HubRun:
         stage = self._stages[command.stage]
         if stage.runs == "hosted":
             assert self._host is not None
-            self._workers[command.worker] = _Worker(stage, command.slot, self._host, None)
+            self._crew.add(command.worker, HubWorker(stage, command.slot, self._host, None))
             self._host.send(wire.Start(command.worker, command.stage, command.slot))
             return
-        process = self._fork(stage, command.worker, command.slot)
+        process = self._crew.fork(stage, command.worker, command.slot)
         # A worker that has closed its socket cannot be talked to, alive or not.
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
-        self._workers[command.worker] = _Worker(stage, command.slot, peer, process)
+        self._crew.add(command.worker, HubWorker(stage, command.slot, peer, process))
         self._peers.watch(process.death_handle, partial(self._died, command.worker))
-        if stage.timeout is not None and process.cell is not None:
-            self._deadlines.watch(command.worker, process.cell, stage.timeout)
 
     def _start_source(self, stage: HubStage) -> None:
         source = stage.spec.id
-        process = self._fork(stage, WorkerId(-1), 0)
-        self._source_processes[source] = process
+        process = self._crew.fork(stage, WorkerId(-1), 0)
+        self._crew.sources[source] = process
         self._sources[source] = self._peers.add(process.channel, partial(self._from_source, source), process.kill)
         self._peers.watch(process.death_handle, partial(self._source_died, source))
 
-    def _fork(self, stage: HubStage, worker: WorkerId, slot: int) -> WorkerProcess:
-        assert stage.shipment is not None
-        order = WorkerOrder(
-            worker=worker,
-            slot=slot,
-            label=stage.label,
-            senders=stage.senders,
-            shipment=stage.shipment,
-            classes=self._order.classes,
-            surroundings=self._order.surroundings,
-            parent=os.getpid(),
-            memory=self._vault.memory,
-            cell=ProgressCell(),
-            tells_rss=stage.spec.max_rss is not None,
-        )
-        name = f"olympipe-{stage.label.name}-{slot}"
-        return WorkerProcess(self._context, order, name, self._close_inherited)
-
     def _close_inherited(self) -> None:
-        """In a new worker: close its copies of the hub's sockets, and of the files of the other workers."""
-        for each in self._processes():
-            each.process.stacks.close()
+        """In a new worker: close its copies of the hub's sockets."""
         self._peers.close()
         self._control.close()
 
     def run_frame(self, command: RunFrame) -> None:
-        worker = self._workers[command.worker]
-        worker.in_hand += 1
-        self._deadlines.set_busy(command.worker, busy=True)
+        worker = self._crew.gave(command.worker)
         frame = command.frame
         parcel, payload = self._vault.open(frame) if frame is not None else (None, None)
         failure = frame.failure if frame is not None else None
@@ -348,7 +262,7 @@ class HubRun:
     def restore(self, command: RestoreWorker) -> None:
         snapshot = command.snapshot
         assert isinstance(snapshot, bytes)
-        self._workers[command.worker].peer.send(wire.Restore(command.worker, snapshot))
+        self._crew.workers[command.worker].peer.send(wire.Restore(command.worker, snapshot))
 
     def report_dropped(self, command: ReportDropped) -> None:
         self._results.send(wire.Dropped(tuple(_packed(record) for record in command.records)))
@@ -357,12 +271,12 @@ class HubRun:
         self._fail(too_many(command.failed, command.seen, command.allowed))
 
     def go_on(self, command: ContinueFrame) -> None:
-        worker = self._workers[command.worker]
+        worker = self._crew.workers[command.worker]
         slot = self._vault.grant(worker.peer, worker.stage.spec.id, worker.in_hand)
         worker.peer.send(wire.GoOn(command.worker, slot))
 
     def stop_worker(self, command: StopWorker) -> None:
-        worker = self._workers.get(command.worker)
+        worker = self._crew.workers.get(command.worker)
         if worker is not None and not worker.stopping:
             worker.stopping = True
             worker.peer.send(wire.Stop(command.worker))
@@ -412,9 +326,9 @@ class HubRun:
     def _end(self) -> None:
         """Let the workers close, end those that do not, then tell the caller."""
         orderly = not self._left and self._failure is None
-        for worker in list(self._workers):
+        for worker in list(self._crew.workers):
             self.stop_worker(StopWorker(worker))
-        for source in self._source_processes:
+        for source in self._crew.sources:
             self._sources[source].send(wire.Stop(WorkerId(-1)))
         until = monotonic() + (CLOSE_SECONDS if orderly else LEAVE_SECONDS)
         while self._has_workers and monotonic() < until:
@@ -433,21 +347,15 @@ class HubRun:
 
     @property
     def _has_workers(self) -> bool:
-        hosted = not self._left and any(worker.process is None for worker in self._workers.values())
-        processes = any(worker.process is not None for worker in self._workers.values())
-        return hosted or processes or bool(self._source_processes)
+        hosted = not self._left and any(worker.process is None for worker in self._crew.workers.values())
+        return hosted or self._crew.are_processes_left
 
     def _kill_all(self) -> None:
-        for worker in self._workers.values():
-            worker.stopping = True
-            if worker.process is not None:
-                worker.process.kill()
-        for process in self._source_processes.values():
-            process.kill()
-        for identity, worker in list(self._workers.items()):
+        self._crew.kill()
+        for identity, worker in list(self._crew.workers.items()):
             if worker.process is not None:
                 self._died(identity)  # waits for the end, which is certain now
-        for source in list(self._source_processes):
+        for source in list(self._crew.sources):
             self._source_died(source)
 
     def _clean_up(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -34,7 +34,6 @@ from olympipe_like._model.events import (
     Event,
     FrameConsumed,
     FrameReturned,
-    SourceEnded,
     SourcePulled,
     StopRequested,
     WorkerFailed,
@@ -44,9 +43,10 @@ from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Placement
 from olympipe_like._model.stats import StageTally
-from olympipe_like._plan.layout import Label, Layout, Segment
+from olympipe_like._plan.layout import Layout, Segment
 from olympipe_like._runtime import stall
 from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.local_feed import InlineFeed, ThreadFeed
 from olympipe_like._runtime.local_stall import LocalStall, own_stacks
 from olympipe_like._runtime.obituary import too_many
 from olympipe_like._runtime.sources import maker_of
@@ -54,10 +54,8 @@ from olympipe_like._runtime.stall import StallWatch
 from olympipe_like._runtime.weight import weight
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._worker.chunk import Chunk
-from olympipe_like._worker.feed import Feeder, PortGone
+from olympipe_like._worker.feed import PortGone
 from olympipe_like.errors import InternalError
-
-JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
 
 
 class Dropped(NamedTuple):
@@ -124,15 +122,15 @@ class LocalRun:
             if stage.placement is not None
         }
         self._executors = make_executors(set(self._where.values()), segments, self._told)
-        self._feeds: dict[StageId, _ThreadFeed | _InlineFeed] = {}
+        self._feeds: dict[StageId, ThreadFeed | InlineFeed] = {}
         for stage in layout.stages:
             if stage.source is not None:
-                make, feed = maker_of(stage.source), _InlineFeed if inline else _ThreadFeed
+                make, feed = maker_of(stage.source), InlineFeed if inline else ThreadFeed
                 self._feeds[stage.spec.id] = feed(self, stage.spec.id, make, stage.labels[0])
         watch = StallWatch(limits.stall_timeout, stall.STALL_SECONDS)
         self._driver = Driver(Scheduler(layout.specs, limits), self, watch)
         labels = {stage.spec.id: stage.labels[stage.main] for stage in layout.stages}
-        threads = [feed.thread for feed in self._feeds.values() if isinstance(feed, _ThreadFeed)]
+        threads = [feed.thread for feed in self._feeds.values() if isinstance(feed, ThreadFeed)]
         stacks = partial(own_stacks, self._executors.values(), threads)
         self._stall = LocalStall(self._driver, self._lock, labels, stacks)
 
@@ -196,7 +194,7 @@ class LocalRun:
         while self._results.empty():
             if executor is not None and executor.step():
                 continue
-            ready = [feed for feed in self._feeds.values() if isinstance(feed, _InlineFeed) and feed.may_pull]
+            ready = [feed for feed in self._feeds.values() if isinstance(feed, InlineFeed) and feed.may_pull]
             if not ready:
                 raise InternalError("an inline run has nothing to do, and no result")
             min(ready, key=lambda feed: feed.given).pull()
@@ -335,89 +333,3 @@ class LocalRun:
 def _unpacked(record: object) -> Failure:
     assert isinstance(record, Failure)
     return record
-
-
-class _Feed:
-    """Where a feeder of this process gets its allowance and puts its frames."""
-
-    def __init__(self, run: LocalRun, source: StageId) -> None:
-        self._run = run
-        self._source = source
-        self._allowed = 0
-        self._size = 1
-        self._stopped = False
-
-    def send(self, chunk: Chunk) -> None:
-        self._run.pulled(self._source, chunk)
-
-    def end(self) -> None:
-        self._run.handle(SourceEnded(at=monotonic(), source=self._source))
-
-
-class _ThreadFeed(_Feed):
-    """A source iterated in a thread of its own."""
-
-    def __init__(self, run: LocalRun, source: StageId, make: Callable[[], Any], label: Label) -> None:
-        super().__init__(run, source)
-        self._changed = threading.Condition()
-        feeder = Feeder(make, label, self, "")
-        self.thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
-
-    def start(self) -> None:
-        self.thread.start()
-
-    def allow(self, items: int, size: int) -> None:
-        with self._changed:
-            self._allowed, self._size = items, size
-            self._changed.notify()
-
-    def stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-
-    def wait(self, pulled: int) -> tuple[int, int] | None:
-        with self._changed:
-            while not self._stopped and self._allowed <= pulled:
-                self._changed.wait()
-            return None if self._stopped else (self._allowed, self._size)
-
-    def join(self) -> None:
-        if self.thread.is_alive() and self.thread is not threading.current_thread():
-            self.thread.join(JOIN_SECONDS)
-
-
-class _InlineFeed(_Feed):
-    """A source iterated one item at a time by whoever drives the run."""
-
-    def __init__(self, run: LocalRun, source: StageId, make: Callable[[], Any], label: Label) -> None:
-        super().__init__(run, source)
-        self.given = 0
-        self._steps = Feeder(make, label, self, "").steps()
-        self._ended = False
-
-    @property
-    def may_pull(self) -> bool:
-        """Whether it has something to do: an item to pull, or to end."""
-        return not self._ended and (self._stopped or self._allowed > self.given)
-
-    def start(self) -> None:
-        pass
-
-    def allow(self, items: int, size: int) -> None:
-        self._allowed, self._size = items, size
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def wait(self, pulled: int) -> tuple[int, int] | None:
-        return None if self._stopped else (pulled + 1, 1)
-
-    def pull(self) -> None:
-        self.given += 1
-        self._ended = next(self._steps, None) is None
-
-    def join(self) -> None:
-        self._stopped = True
-        while not self._ended:  # closes the source, as its thread would
-            self.pull()

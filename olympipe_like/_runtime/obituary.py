@@ -31,6 +31,15 @@ def cause_of_death(exit_code: int | None) -> str:
     return f"worker {verb} {name}"
 
 
+def notice_of_death(label: Label, slot: int, pid: int, exit_code: int | None, timeout: float | None) -> tuple[str, str]:
+    """Return who a lost worker was and what to say of its end; ``timeout``: what an item of it exceeded."""
+    title = f"worker {label.number}.{slot}, pid {pid}"
+    cause = (
+        cause_of_death(exit_code) if timeout is None else f"worker was ended: an item took longer than {timeout:g} s"
+    )
+    return title, f"stage {label.number}/{label.of} {label.name!r}: {cause} [{title}]"
+
+
 def given_up(label: Label, case: GivenUp, timeout: float | None) -> Failure:
     """Return the failure of an item that is not run again; which item it is the next worker adds."""
     worker = f"worker {label.number}.{case.slot}, pid {case.pid}"

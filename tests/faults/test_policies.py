@@ -33,7 +33,6 @@ from tests.faults.cases import (
 
 pytestmark = [
     pytest.mark.timeout(40),
-    pytest.mark.xfail(reason="policies do not exist yet", strict=False),
 ]
 
 OTHERS = [value for value in ITEMS if value != BAD]
