@@ -95,15 +95,26 @@ class WorkerLost(StageFailed):
 
 
 class TooManyFailures(PipelineExecutionError):
-    """More items failed than ``max_failures`` allows; the last of them is the ``__cause__``, where it is known."""
+    """More items failed than ``max_failures`` allows.
 
-    def __init__(self, failed: int, seen: int, allowed: float) -> None:
-        super().__init__(failed, seen, allowed)
-        self.failed, self.seen, self.allowed = failed, seen, allowed
+    Attributes
+    ----------
+    failed, seen : int
+        Items that failed, and that the sources had given by then.
+    allowed : float
+        What ``max_failures`` was.
+    stages : tuple of str
+        Where they failed, and how many.
+    """
+
+    def __init__(self, failed: int, seen: int, allowed: float, stages: tuple[str, ...]) -> None:
+        super().__init__(failed, seen, allowed, stages)
+        self.failed, self.seen, self.allowed, self.stages = failed, seen, allowed, stages
 
     def __str__(self) -> str:
         share = f" ({self.failed / self.seen:.1%})" if self.allowed < 1 and self.seen else ""
-        return f"{self.failed} of {self.seen} items failed{share}, more than max_failures={self.allowed} allows"
+        where = f": {', '.join(self.stages)}" if self.stages else ""
+        return f"{self.failed} of {self.seen} items failed{share}, more than max_failures={self.allowed} allows{where}"
 
 
 class SourceFailed(StageFailed):

@@ -113,6 +113,7 @@ class GiveUp(NamedTuple):
     failed: int
     seen: int  # items that came from the sources
     allowed: int | float
+    stages: tuple[tuple[StageId, int], ...]  # where, and how many there
 
 
 Command = (

@@ -20,6 +20,7 @@ class StageTally(NamedTuple):
     waiting: int
     capacity: int
     lost_workers: int = 0
+    retried: int = 0  # after a timeout; other tries are counted by the workers
 
 
 @dataclass(frozen=True, slots=True)

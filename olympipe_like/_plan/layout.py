@@ -36,6 +36,7 @@ class Segment(NamedTuple):
     labels: tuple[Label, ...]
     legs: int
     main: int = 0  # which of them the stage is named after
+    executor: ExecutorName = "process"
     keeps: bool = False  # failed items go into their records
 
     @property
@@ -246,7 +247,9 @@ class _Builder:
         )
         segment = None
         if works:
-            segment = Segment(number, tuple(node.op for node in group.nodes), labels, len(first.inputs), main)
+            operators = tuple(node.op for node in group.nodes)
+            executor = placement.executor if placement is not None else self._default
+            segment = Segment(number, operators, labels, len(first.inputs), main, executor)
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)
         return LaidStage(spec, labels, placement, segment, source, main, expected, senders)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from olympipe_like._model.failure import Failure
 from olympipe_like._runtime.raising import rebuild, rebuild_type
 from olympipe_like._transport.codec import DecodingError, decode_item
+from olympipe_like.errors import WorkerLost
 from olympipe_like.failed_item import FailedItem
 
 
@@ -44,6 +45,8 @@ def original_of(failure: Failure) -> BaseException | None:
 
 def error_of(failure: Failure, error: BaseException | None) -> tuple[str, str]:
     """Return type and text of what happened; the type is empty where there was no exception, as when a worker died."""
+    if failure.kind == "worker":
+        return WorkerLost.__name__, failure.what
     kind = type(error) if error is not None else rebuild_type(failure.exception_type)
     name = kind.__qualname__ if kind is not None else ""
     if not name and failure.traceback:  # of a type that does not travel; its name begins the text

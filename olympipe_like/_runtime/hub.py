@@ -268,7 +268,7 @@ class HubRun:
         self._results.send(wire.Dropped(tuple(_packed(record) for record in command.records)))
 
     def give_up(self, command: GiveUp) -> None:
-        self._fail(too_many(command.failed, command.seen, command.allowed))
+        self._fail(too_many(command, {stage.spec.id: stage.label for stage in self._order.stages}))
 
     def go_on(self, command: ContinueFrame) -> None:
         worker = self._crew.workers[command.worker]

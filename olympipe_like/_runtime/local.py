@@ -129,7 +129,7 @@ class LocalRun:
                 self._feeds[stage.spec.id] = feed(self, stage.spec.id, make, stage.labels[0])
         watch = StallWatch(limits.stall_timeout, stall.STALL_SECONDS)
         self._driver = Driver(Scheduler(layout.specs, limits), self, watch)
-        labels = {stage.spec.id: stage.labels[stage.main] for stage in layout.stages}
+        labels = self._labels = {stage.spec.id: stage.labels[stage.main] for stage in layout.stages}
         threads = [feed.thread for feed in self._feeds.values() if isinstance(feed, ThreadFeed)]
         stacks = partial(own_stacks, self._executors.values(), threads)
         self._stall = LocalStall(self._driver, self._lock, labels, stacks)
@@ -317,7 +317,7 @@ class LocalRun:
         self._results.put(command.failure)
 
     def give_up(self, command: GiveUp) -> None:
-        self._results.put(too_many(command.failed, command.seen, command.allowed))
+        self._results.put(too_many(command, self._labels))
 
     def restore(self, command: RestoreWorker) -> None:
         raise AssertionError(f"a worker of this process was lost: {command}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pickle
 import signal
+from collections.abc import Mapping
 
+from olympipe_like._model.commands import GiveUp
 from olympipe_like._model.failure import Failure, GivenUp
+from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import Label
 from olympipe_like.errors import TooManyFailures
 
@@ -52,16 +55,18 @@ def given_up(label: Label, case: GivenUp, timeout: float | None) -> Failure:
     return Failure(
         stage=label.name,
         place=place,
-        what=f"TimeoutError: {what}{tries}",
+        what=what + tries,
         worker=worker,
         exception=pickle.dumps(TimeoutError(what)),
         attempts=case.attempts,
     )
 
 
-def too_many(failed: int, seen: int, allowed: float) -> Failure:
+def too_many(command: GiveUp, labels: Mapping[StageId, Label]) -> Failure:
     """Return the failure of a run in which more items failed than allowed."""
-    error = TooManyFailures(failed, seen, allowed)
+    found = [(labels[stage], count) for stage, count in command.stages]
+    stages = tuple(f"{count} at stage {label.number}/{label.of} {label.name!r}" for label, count in found)
+    error = TooManyFailures(command.failed, command.seen, command.allowed, stages)
     return Failure(kind="run", stage="", place="", what=str(error), exception=pickle.dumps(error))
 
 

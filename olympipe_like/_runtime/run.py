@@ -264,12 +264,12 @@ class Run(Generic[T_co]):
 
     @property
     def failures(self) -> list[FailedItem]:
-        """The items that stages with ``on_error="collect"`` dropped so far, in the order in which they failed."""
+        """The items that stages with ``on_error="collect"`` dropped so far, in the order of the source."""
         from olympipe_like._runtime.failed_items import from_failure  # most runs have none
 
         done = len(self._failures)
         self._failures += [from_failure(record, {}) for record in self._collected[done:]]
-        return list(self._failures)
+        return sorted(self._failures, key=lambda failed: (failed.position, failed.place))
 
     @property
     def report(self) -> Report:
@@ -301,7 +301,7 @@ class Run(Generic[T_co]):
                         filtered=counts.filtered,
                         failed=counts.failed,
                         merged=counts.merged,
-                        retried=counts.retried,
+                        retried=counts.retried + (tally.retried if main else 0),
                         lost_workers=tally.lost_workers if main else 0,
                         busy=tally.busy if main else 0.0,
                         starved=tally.starved if main else 0.0,

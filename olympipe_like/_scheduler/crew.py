@@ -37,7 +37,7 @@ class Crew:
         self._ledger = ledger
         self._tasks: dict[WorkerId, deque[Task]] = {}
         self._slots: dict[WorkerId, int] = {}
-        self._items: dict[WorkerId, int] = {}  # done by each
+        self._items: dict[WorkerId, int] = {}  # given to each
         self._worn_out: set[WorkerId] = set()
         self.paused: set[WorkerId] = set()  # hold a generator that may go on when there is room
 
@@ -56,6 +56,8 @@ class Crew:
     def give(self, worker: WorkerId, task: Task) -> None:
         """Put a task into a worker's hands."""
         self._tasks[worker].append(task)
+        if task.frame is not None and not task.replay:
+            self._items[worker] += task.frame.count
 
     def first(self, worker: WorkerId) -> Task:
         """Return what a worker is at."""
@@ -63,13 +65,8 @@ class Crew:
 
     def finish_first(self, worker: WorkerId, rss: int) -> None:
         """Take a task that is done out of a worker's hands; ``rss``: bytes the worker holds, 0: not known."""
-        task = self._tasks[worker].popleft()
-        spec = self._spec
-        if task.frame is not None:
-            self._items[worker] += task.frame.count
-        if (spec.max_items is not None and self._items[worker] >= spec.max_items) or (
-            spec.max_rss is not None and rss > spec.max_rss
-        ):
+        self._tasks[worker].popleft()
+        if self._spec.max_rss is not None and rss > self._spec.max_rss:
             self._worn_out.add(worker)
 
     def remove(self, worker: WorkerId) -> tuple[int, deque[Task]]:
@@ -87,8 +84,11 @@ class Crew:
         worker = min(fit, key=lambda each: (len(self._tasks[each]), each))
         return worker if len(self._tasks[worker]) < ahead else None
 
-    def retire(self) -> list[int]:
-        """End the worn-out workers that have nothing in hand; return their slots."""
+    def retire(self, items: int) -> list[int]:
+        """End the workers with nothing in hand that are worn out, or would be by so many items; return their slots."""
+        most = self._spec.max_items
+        if most is not None:
+            self._worn_out.update(worker for worker, done in self._items.items() if done and done + items > most)
         idle = [worker for worker in sorted(self._worn_out) if not self._tasks[worker]]
         return [self._stop(worker) for worker in idle]
 

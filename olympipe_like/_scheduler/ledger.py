@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 
 from olympipe_like._model.commands import Command, FreePayload
 from olympipe_like._model.frame import Frame, OpCounts
@@ -46,7 +47,7 @@ class Ledger:
         self.commands: list[Command] = []
         self.payloads = Payloads(self.commands)
         self.at = 0.0  # time of the event at hand
-        self.failed_items = 0  # dropped as failed, at all stages
+        self.failed_at: Counter[StageId] = Counter()  # items dropped as failed
         self.stopping = False  # no source is asked for more
         self._dirty: list[int] = []  # heap of negative stage ids: consumers first, so that room is known early
         self._marked: set[int] = set()
@@ -85,6 +86,7 @@ class Tally:
         self.starved = 0.0
         self.blocked = 0.0
         self.lost_workers = 0
+        self.retried = 0  # items that ran into their timeout and were tried again
 
     def add(self, op: int, counts: OpCounts) -> None:
         """Add what one operator did with one frame."""

@@ -58,7 +58,8 @@ class Scheduler:
         self._owner: dict[WorkerId, WorkStage] = {}
         self._finished = False
         self._failed = False
-        max_frame = min([MAX_ITEMS, *(max(spec.queue_size, 1) for spec in specs if spec.queue_size is not None)])
+        bounds = [bound for spec in specs for bound in (spec.queue_size, spec.max_items) if bound is not None]
+        max_frame = min([MAX_ITEMS, *(max(bound, 1) for bound in bounds)])
         in_order: dict[StageId, bool] = {}
         sizers: dict[StageId, tuple[FrameSizer, ...]] = {}
         for spec in specs:
@@ -189,7 +190,7 @@ class Scheduler:
 
     def _has_too_many_failures(self) -> bool:
         """Whether more items failed than allowed; says so once."""
-        failed, allowed = self._ledger.failed_items, self._max_failures
+        failed, allowed = self._ledger.failed_at.total(), self._max_failures
         if allowed is None or self._failed or failed <= (allowed if allowed >= 1 else 0):
             return False
         seen = sum(source.pulled_items for source in self._sources)
@@ -198,7 +199,8 @@ class Scheduler:
             enough = seen >= SHARE_SAMPLE or all(source.ended for source in self._sources)
             if not enough or failed <= allowed * seen:
                 return False
-        self._ledger.command(GiveUp(failed, seen, allowed))
+        where = tuple((stage, count) for stage, count in sorted(self._ledger.failed_at.items()) if count)
+        self._ledger.command(GiveUp(failed, seen, allowed, where))
         return True
 
     def _advance_marked(self) -> None:
@@ -263,6 +265,7 @@ class Scheduler:
                 sum(edge.waiting_items for edge in stage.inputs),
                 sum(edge.capacity for edge in stage.inputs),
                 stage.tally.lost_workers,
+                stage.tally.retried,
             )
             for stage in self.stages
         )

@@ -106,14 +106,15 @@ class WorkStage(Stage):
         failed = sum(counts.failed for counts in event.counts)
         if event.frame.failure is not None:
             failed -= 1  # that one is not dropped: it ends the run
-        self.ledger.failed_items += max(failed, 0)
+        if failed > 0:
+            self.ledger.failed_at[self.id] += failed
         if event.records:
             self.ledger.command(ReportDropped(self.id, event.records))
 
     def lost(self, event: WorkerLost) -> None:
         """Give a lost worker's frames to the others and start its successor."""
         self._account()
-        self.tally.lost_workers += 1
+        self.tally.lost_workers += not event.excused
         slot, tasks = self.crew.remove(event.worker)
         if self.ended:
             for task in tasks:
@@ -127,6 +128,8 @@ class WorkStage(Stage):
             # Alone in its frame an item is known without being noted; not so among what a stage remembers.
             one_item = head.frame is not None and head.frame.count == 1 and self.spec.role is Role.MAP
             attempts = self._suspects.lost(head, event, slot, one_item=one_item and not self.spec.parts)
+            if event.timed_out and not any(case.timed_out for case in self._suspects.poison(head.key)):
+                self.tally.retried += 1
         elif not self._answered:
             self._lost_early += 1
             attempts = self._lost_early if self._lost_early > self.spec.worker_retries else None
@@ -235,7 +238,7 @@ class WorkStage(Stage):
         if frame.is_silent and len(self.inputs) == 1:
             self._answer_silently(edge, number, key)
             return True
-        worker = self._free_worker()
+        worker = self._free_worker(frame.count)
         if worker is None:
             return False
         self._take(edge, number)
@@ -271,8 +274,8 @@ class WorkStage(Stage):
             self._close_after(key, number)
         self.finish(edge, number, frame)
 
-    def _free_worker(self) -> WorkerId | None:
-        for slot in self.crew.retire():
+    def _free_worker(self, items: int = 0) -> WorkerId | None:
+        for slot in self.crew.retire(items):
             self._succeed(slot, [])
         return self.crew.free(self._ahead())
 

@@ -39,12 +39,16 @@ class Poisoned(BaseException):
 class Attempts:
     """One stage's policy, applied to its failing items in one worker."""
 
-    def __init__(self, policy: Policy, label: Label, worker: str, *, keeps_items: bool = False) -> None:
+    def __init__(
+        self, policy: Policy, label: Label, worker: str, *, keeps_items: bool = False, inline: bool = False
+    ) -> None:
+        self._inline = inline  # Ctrl-C meets the function itself
         self._policy = policy
         self._label = label
         self._worker = worker
         self._keeps_items = keeps_items or policy.on_error == "collect"
         self.retried = 0  # since last asked for
+        self.unsent = 0  # results that could not be sent and were dropped
         self.records: list[Failure] = []  # of items dropped since last asked for
 
     def waits(self) -> Iterator[float]:
@@ -75,10 +79,12 @@ class Attempts:
     def judge(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure | Dropped | tuple[Any]:
         """Return the failure that ends the stream here, `DROPPED`, or the item's replacement in a tuple."""
         policy = self._policy.on_error
-        told = error.as_error() if isinstance(error, Poisoned) else error
-        if policy == "raise" or not isinstance(told, Exception):
+        if policy == "raise" or (self._inline and isinstance(error, KeyboardInterrupt)):
             return self.failure(chunk, index, error, tries)
+        told = error.as_error() if isinstance(error, Poisoned) else error
         if callable(policy):
+            if not isinstance(told, Exception):
+                return self.failure(chunk, index, error, tries)
             try:
                 made = policy(chunk.items[index], told)
             except BaseException as later:  # noqa: BLE001 - the user's handler may raise anything
@@ -86,9 +92,20 @@ class Attempts:
             if made is not None and made is not SKIP:
                 return (made,)
         if self._keeps_items:
-            record = self.failure(chunk, index, error, tries)
-            self.records.append(replace(record, collected=policy == "collect"))
+            self._record(self.failure(chunk, index, error, tries))
         return DROPPED
+
+    def drops(self, failure: Failure) -> bool:
+        """Whether the policy drops an item whose result cannot be sent; keeps the record if so."""
+        if self._policy.on_error not in ("skip", "collect"):
+            return False
+        self.unsent += 1
+        self._record(failure)
+        return True
+
+    def _record(self, failure: Failure) -> None:
+        if self._keeps_items:
+            self.records.append(replace(failure, collected=self._policy.on_error == "collect"))
 
     def failure(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure:
         """Return the record of a failed item."""

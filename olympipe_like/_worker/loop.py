@@ -151,7 +151,7 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
         port.connection.send(_heard_again(order, last, port, perf_counter() - began))
         return True
     for answer in answers:
-        _send(order, port, answer, program.snapshot(weight) if not answer.more else None, began)
+        _send(order, port, program, answer, program.snapshot(weight) if not answer.more else None, began)
         if answer.more:
             # What follows belongs to this answer: no other frame is given to a worker that holds a generator.
             reply, _ = port.receive()
@@ -168,8 +168,11 @@ def _heard_again(order: WorkerOrder, answer: Answer, port: Port, seconds: float)
     return Answered(order.worker, None, 0, answer.chunk.upto, None, (), seconds, False, False, port.returned())
 
 
-def _send(order: WorkerOrder, port: Port, answer: Answer, snapshot: bytes | None, began: float) -> None:
-    chunk, parts = encode_chunk(answer.chunk, order.label, order.title)
+def _send(
+    order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float
+) -> None:
+    chunk, parts = encode_chunk(answer.chunk, order.label, order.title, program.result_attempts)
+    answer = program.without_unsent(answer)
     parcel, inline = port.place(parts) if parts else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
     port.connection.send(

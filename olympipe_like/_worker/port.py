@@ -21,6 +21,7 @@ from olympipe_like._transport.messages import (
     SlotGrant,
     Stop,
 )
+from olympipe_like._worker.attempts import Attempts
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import PortGone
@@ -158,8 +159,13 @@ class Port:
             self._early.append((message, payload))
 
 
-def encode_chunk(chunk: Chunk, label: Label, worker: str) -> tuple[Chunk, list[Buffer]]:
-    """Return a chunk's bytes; an item that cannot be sent ends the chunk and becomes its failure."""
+def encode_chunk(
+    chunk: Chunk, label: Label, worker: str, attempts: Attempts | None = None
+) -> tuple[Chunk, list[Buffer]]:
+    """Return a chunk's bytes; an item that cannot be sent ends the chunk and becomes its failure.
+
+    ``attempts``: the policy of the stage that made the items, where that may drop one.
+    """
     while True:
         if not chunk.items:
             return chunk, []
@@ -171,9 +177,12 @@ def encode_chunk(chunk: Chunk, label: Label, worker: str) -> tuple[Chunk, list[B
             item = chunk.items[error.index]
             if hasattr(item, "send") and hasattr(item, "gi_frame"):
                 what += " (use explode to emit several items)"
-            path = chunk.path(error.index)
+            failure = blame(cause, label, worker, path=chunk.path(error.index), item=item, what=what)
+            if attempts is not None and attempts.drops(failure):
+                chunk = chunk.select([index != error.index for index in range(len(chunk.items))])
+                continue
             chunk = chunk.with_items(chunk.items[: error.index])
-            chunk.failure = blame(cause, label, worker, path=path, item=item, what=what)
+            chunk.failure = failure
 
 
 class SourcePort:

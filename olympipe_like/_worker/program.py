@@ -73,11 +73,17 @@ class Program:
 
     def _step(self, op: ops.Operator, label: Label, legs: int, watch: Watch) -> Step:
         worker = self._worker
-        attempts = Attempts(op.placement.policy, label, worker, keeps_items=self._segment.keeps)
+        attempts = Attempts(
+            op.placement.policy,
+            label,
+            worker,
+            keeps_items=self._segment.keeps,
+            inline=self._segment.executor == "inline",
+        )
         self._attempts.append(attempts)
         policy = (attempts, watch)
         step = self._make(op, label, legs, policy)
-        if isinstance(step, PerItem) and op.placement.executor == "async":
+        if isinstance(step, PerItem) and self._segment.executor == "async":
             step.timeout = op.placement.policy.timeout
         return step
 
@@ -212,6 +218,23 @@ class Program:
                 step.counts = counts
         # Other legs may go on: then the stream has come only as far as the merge says.
         yield nothing(upto if stop is not None else END), False
+
+    def without_unsent(self, answer: Answer) -> Answer:
+        """Return an answer with the counts and records of results that could not be sent and were dropped."""
+        attempts = self._attempts[self._segment.main]
+        dropped, attempts.unsent = attempts.unsent, 0
+        if not dropped:
+            return answer
+        records, _ = attempts.take()
+        *before, last = answer.counts
+        failed = last._replace(items_out=last.items_out - dropped, failed=last.failed + dropped)
+        return answer._replace(counts=(*before, failed), records=answer.records + records)
+
+    @property
+    def result_attempts(self) -> Attempts | None:
+        """The policy of the step whose results go out, None where others make something of them."""
+        main = self._segment.main
+        return self._attempts[main] if main == len(self._steps) - 1 else None
 
     def snapshot(self, nbytes: int) -> bytes | None:
         """Return what the steps remember now if that is due, after a frame of so many bytes; None: not now."""

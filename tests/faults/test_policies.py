@@ -106,11 +106,11 @@ def test_a_collected_item_is_kept_with_all_that_is_known_of_it(executor):
     (failure,) = run.failures
     assert results == OTHERS
     assert failure.item == BAD
-    assert failure.position == "item 100"
+    assert failure.position == (100,)
     assert failure.stage == "stage_two_bad"
     assert type(failure.error) is ValueError
     assert failure.error_type == "ValueError"
-    assert failure.text == "ValueError: user-boom"
+    assert failure.text == "user-boom"
     assert "in stage_two_bad" in failure.traceback
     assert failure.attempts == 1
     assert re.match(r"worker 2\.[01]", failure.worker)
@@ -167,7 +167,7 @@ def test_a_function_may_give_a_replacement(executor):
     results, run = finished(two_stages(FAILING, on_error=replace), executor=executor)
 
     assert results == [*BEFORE, (BAD, "ValueError", "user-boom"), *ITEMS[AT + 1 :]]
-    assert stage_of(run).failed == 1
+    assert stage_of(run).failed == 0
 
 
 @pytest.mark.fault("T02")

@@ -128,7 +128,6 @@ MEMORIES = {
 
 @pytest.mark.fault("T19")
 @pytest.mark.parametrize("operator", MEMORIES)
-@pytest.mark.xfail(reason="a lost memory is not rebuilt yet", strict=False)
 def test_a_death_in_or_behind_a_stage_that_remembers_costs_nothing(operator, tmp_path):
     once = Once(tmp_path)
     build, expected = MEMORIES[operator]
@@ -260,7 +259,6 @@ def test_all_workers_killed_at_once_in_the_middle_of_their_items_are_replaced(tm
 
 
 @pytest.mark.fault("T21")
-@pytest.mark.xfail(reason="a lost memory is not rebuilt yet", strict=False)
 def test_an_idle_worker_of_a_batch_that_is_killed_is_replaced(eventually):
     gate = Gate(ITEMS, 10)
     # The batch rides in the worker of the unordered stage before it, or has one of its own: kill them all.
@@ -278,7 +276,6 @@ def test_an_idle_worker_of_a_batch_that_is_killed_is_replaced(eventually):
 
 @pytest.mark.fault("T21")
 @pytest.mark.parametrize("merge", ["gather", "zip"])
-@pytest.mark.xfail(reason="a lost memory is not rebuilt yet", strict=False)
 def test_an_idle_worker_of_a_merge_that_is_killed_is_replaced(merge, eventually):
     gate = Gate(ITEMS, 10)
     whole = Pipeline(gate)
