@@ -150,6 +150,8 @@ class _Grouping:
         role = Role.SCAN if node.op.remembers else Role.MAP
         one_worker = placement.workers == 1 and placement.executor != "async"
         fits = above is not None and above.placement is None and (above.role is Role.MAP or one_worker)
+        if above is not None and placement.executor == "async" and any(each.op.multiplies for each in above.nodes):
+            fits = False  # a loop's frames answer in one part
         if above is not None and fits:
             self._join(node, above, placement)
         else:

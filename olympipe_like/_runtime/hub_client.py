@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from olympipe_like._runtime.orders import RunOrder
 
 IDLE_SECONDS = 5.0  # how long a hub may take to end the last workers of a run that is over
+REFUSAL_SECONDS = 1.0  # how long it may take to say why it could not begin a run
 KEPT_WARM = 1  # more idle hubs than this are ended: several runs at once are rare
 
 _START = (
@@ -69,6 +70,19 @@ class Hub:
         finally:
             os.close(nowhere)
         self._control.send(order)
+
+    def refusal(self) -> str | None:
+        """Return why the hub could not begin the run; None if it did, or is gone."""
+        self._socket.settimeout(REFUSAL_SECONDS)
+        try:
+            message, _ = self._control.receive()
+        except (EOFError, OSError):
+            return None
+        finally:
+            self._socket.settimeout(None)
+        from olympipe_like._runtime.orders import Refused
+
+        return message.reason if isinstance(message, Refused) else None
 
     def is_idle_again(self) -> bool:
         """Wait until the hub has cleaned up after a run that is over; False if it cannot be used again."""

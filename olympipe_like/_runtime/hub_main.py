@@ -6,12 +6,13 @@ threads and locks is in it. It ends when its caller is gone.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import warnings
 
 from olympipe_like._runtime.hub import HubRun
-from olympipe_like._runtime.orders import Idle, RunOrder
+from olympipe_like._runtime.orders import Idle, Refused, RunOrder
 from olympipe_like._runtime.preloading import preload
 from olympipe_like._transport.connection import Connection
 from olympipe_like._worker.stacks import StackFile, show_on_signal
@@ -37,15 +38,20 @@ def main(descriptor: int) -> None:
             mark, descriptors, _, _ = socket.recv_fds(control_socket, 1, 250)
             if not mark:
                 return
-            for standard in (1, 2):
+            for standard in (1, 2)[: len(descriptors)]:
                 os.dup2(descriptors[0], standard)
                 os.close(descriptors.pop(0))
             order, _ = control.receive()
         except (EOFError, OSError):
             return
         assert isinstance(order, RunOrder)
-        preload(order)
-        HubRun(order, descriptors, context, control_socket).serve()
+        if len(descriptors) < order.descriptors:
+            for each in descriptors:
+                os.close(each)
+            control.send(Refused(f"[Errno {errno.EMFILE}] {os.strerror(errno.EMFILE)} in the hub process"))
+        else:
+            preload(order)
+            HubRun(order, descriptors, context, control_socket).serve()
         os.dup2(nowhere, 1)  # who reads the caller's output would wait for an idle hub
         try:
             control.send(Idle())

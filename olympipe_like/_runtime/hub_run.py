@@ -34,7 +34,7 @@ from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder
 from olympipe_like._worker.port import Port, SourcePort, Unreadable, unpack_chunk
 from olympipe_like._worker.startup import Surroundings
-from olympipe_like.errors import InternalError, PlanTypeError
+from olympipe_like.errors import InternalError, PipelineExecutionError, PlanTypeError
 
 STATUS_SECONDS = 0.2  # how long a hub may take to say how the run stands
 JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
@@ -58,6 +58,7 @@ class HubRun:
             status_interval=status_interval,
             preload=to_preload([stage.shipment for stage in stages if stage.shipment is not None]),
             limits=limits,
+            descriptors=0,  # known when it begins
             has_memory=hasattr(os, "memfd_create"),
             has_host=bool(self._hosted),
             stall_timeout=limits.stall_timeout,
@@ -128,8 +129,9 @@ class HubRun:
                 thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
                 self._feeds.append((connection, thread))
             # The system may have refused the memory, and the hub takes its descriptors by what the order says.
-            order = self._order._replace(has_memory=self._memory is not None)
-            self._hub.begin(order, descriptors + [each.fileno() for each in theirs])
+            descriptors += [each.fileno() for each in theirs]
+            order = self._order._replace(has_memory=self._memory is not None, descriptors=len(descriptors))
+            self._hub.begin(order, descriptors)
         finally:
             for each in theirs:
                 each.close()
@@ -175,6 +177,9 @@ class HubRun:
             except (EOFError, OSError):
                 if self._was_closed():
                     return None
+                reason = self._hub.refusal() if self._hub is not None else None
+                if reason is not None:
+                    raise PipelineExecutionError(f"the run could not begin: {reason}") from None
                 raise InternalError("the hub process ended; its last words, if any, are on stderr") from None
             if isinstance(received[0], wire.Status):
                 with self._news:

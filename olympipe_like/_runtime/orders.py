@@ -31,10 +31,17 @@ class RunOrder(NamedTuple):
     status_interval: float | None  # seconds between reports to the caller
     preload: tuple[str, ...]  # modules that the hub imports once instead of each worker
     limits: Limits
+    descriptors: int  # how many come along
     has_memory: bool
     has_host: bool
     stall_timeout: float | None  # seconds without progress after which the caller wants to fail
     stall_warning: float  # those after which it wants to know
+
+
+class Refused(NamedTuple):
+    """Hub to caller: the run could not begin."""
+
+    reason: str
 
 
 class Idle(NamedTuple):

@@ -37,15 +37,23 @@ class _Cancelled(BaseException):
 async def _result(given: Any, timeout: float | None) -> Any:
     if not isinstance(given, Awaitable):
         return given
+    if timeout is None and hasattr(asyncio.Task, "cancelling"):
+        try:
+            return await given
+        except asyncio.CancelledError as cancelled:
+            task: Any = asyncio.current_task()  # `cancelling` came with 3.11
+            if task is not None and task.cancelling():
+                raise _Cancelled from cancelled
+            raise
     # A task of its own tells the item's CancelledError from that of the task we are in, and can be given up.
-    task = asyncio.ensure_future(given)
+    own = asyncio.ensure_future(given)
     try:
-        done, _ = await asyncio.wait({task}, timeout=timeout)
+        done, _ = await asyncio.wait({own}, timeout=timeout)
     except asyncio.CancelledError as stopped:
-        task.cancel()
+        own.cancel()
         raise _Cancelled from stopped
     if not done:
-        task.cancel()
-        await asyncio.wait({task}, timeout=1.0)  # its finally blocks; one that goes on regardless is left behind
+        own.cancel()
+        await asyncio.wait({own}, timeout=1.0)  # its finally blocks; one that goes on regardless is left behind
         raise TimeoutError(f"took longer than timeout={timeout:g} s")
-    return task.result()
+    return own.result()
