@@ -91,7 +91,9 @@ class FreePayload(NamedTuple):
 
 
 class FinishRun(NamedTuple):
-    """Every sink has ended."""
+    """Every sink has ended; ``discrepancies``: what the books say was lost on the way, or came twice."""
+
+    discrepancies: tuple[str, ...] = ()
 
 
 class FailRun(NamedTuple):

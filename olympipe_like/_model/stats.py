@@ -52,4 +52,5 @@ class RunStats:
     elapsed: float  # seconds since the run started
     finished: bool
     stages: tuple[StageStats, ...]
+    balanced: bool = False  # it has ended, and at every stage in = out + filtered + failed + merged
     cores: int | None = None  # processors the run may use; None: not known

@@ -47,6 +47,7 @@ class StageSpec:
     unbounded_legs: tuple[int, ...] = ()  # CONCAT: legs that share a source with an earlier one must not make it wait
     demand: int | None = None  # SOURCE: items its limits need if no item is dropped on the way; None: no limit
     ops: int = 1  # operators whose counts it reports
+    conserves: tuple[bool, ...] = ()  # for each: an item in is an item out, filtered, failed or merged; empty: all do
     may_die: bool = False  # its workers are processes
     careful: bool = False  # every loss must tell which item it was at
     worker_retries: int = 2  # workers an item may cost after the first

@@ -99,6 +99,7 @@ class Report:
             "limit": find_bottleneck(self.stats).limit.value,
             "bottleneck": self.bottleneck,
             "verdict": self.verdict(),
+            "balanced": self.stats.balanced,
             "stages": [_stage_as_dict(stage, self.elapsed) for stage in self.stages],
         }
 
@@ -109,7 +110,8 @@ class Report:
         rows = [_HEADINGS, *(_row(stage, self.elapsed) for stage in self.stages)]
         widths = [max(columns(row[at]) for row in rows) for at in range(len(_HEADINGS))]
         lines = ["  ".join([left(row[0], widths[0]), *map(right, row[1:], widths[1:])]).rstrip() for row in rows]
-        return "\n".join([self._headline(), *lines, "", self.verdict()])
+        proof = ["Every item is accounted for."] if self.stats.balanced else []
+        return "\n".join([self._headline(), *lines, "", *proof, self.verdict()])
 
     def _repr_html_(self) -> str:
         verdict = find_bottleneck(self.stats)

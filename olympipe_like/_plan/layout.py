@@ -245,6 +245,7 @@ class _Builder:
             unbounded_legs=self._unbounded_legs(first) if group.role is Role.CONCAT else (),
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
             ops=len(group.nodes),
+            conserves=tuple(node.op.conserves for node in group.nodes),
             **_faults(placement),
         )
         segment = None

@@ -34,6 +34,7 @@ class Operator:
     runs_user_code: ClassVar[bool] = False  # wants workers of its own
     remembers: ClassVar[bool] = False  # takes frames in order through one worker
     multiplies: ClassVar[bool] = False  # one item may become many
+    conserves: ClassVar[bool] = True  # an item in is an item out, filtered, failed, or merged into one
     counts_down: ClassVar[bool] = True  # one item in is at most one item out, and dropped only by the user's SKIP
 
 
@@ -98,6 +99,7 @@ class Explode(Operator):
     """Each item becomes the items of the iterable that the function makes of it, streamed."""
 
     kind: ClassVar[str] = "explode"
+    conserves: ClassVar[bool] = False
     runs_user_code: ClassVar[bool] = True
     multiplies: ClassVar[bool] = True
     counts_down: ClassVar[bool] = False
@@ -109,6 +111,7 @@ class Unbatch(Operator):
     """`Explode` of items that are iterables themselves."""
 
     kind: ClassVar[str] = "unbatch"
+    conserves: ClassVar[bool] = False
     multiplies: ClassVar[bool] = True
     counts_down: ClassVar[bool] = False
 
@@ -148,6 +151,7 @@ class Reduce(Operator):
     """Folds all items into one, ``reducer(item, accumulator)``; an empty input gives the initial value."""
 
     kind: ClassVar[str] = "reduce"
+    conserves: ClassVar[bool] = False
     runs_user_code: ClassVar[bool] = True
     remembers: ClassVar[bool] = True
     counts_down: ClassVar[bool] = False
@@ -215,6 +219,7 @@ class Zip(Operator):
     """Pairs the n-th items of its legs; ``strict``: legs of different length are an error."""
 
     kind: ClassVar[str] = "zip"
+    conserves: ClassVar[bool] = False
     remembers: ClassVar[bool] = True
     counts_down: ClassVar[bool] = False
     strict: bool = True

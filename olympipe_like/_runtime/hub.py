@@ -16,6 +16,7 @@ from olympipe_like._model.commands import (
     Deliver,
     EndSink,
     FailRun,
+    FinishRun,
     FreePayload,
     GiveUp,
     ReportDropped,
@@ -39,7 +40,7 @@ from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.hub_stall import HubStall
 from olympipe_like._runtime.hub_workers import HubWorker, HubWorkers
 from olympipe_like._runtime.log_records import LogQueue
-from olympipe_like._runtime.obituary import given_up, not_started, too_many, worker_lost
+from olympipe_like._runtime.obituary import given_up, not_started, too_many, unbalanced, worker_lost
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
@@ -66,6 +67,7 @@ class HubRun:
         self._ended_sources: set[StageId] = set()
         self._failure: Failure | None = None
         self._over = False  # no event matters any more
+        self._balanced = False  # the books are closed, and agree
         self._left = False  # the caller is gone or wants no more
         self._results = self._connect(descriptors.pop(0), self._from_caller, self._caller_left)
         self._logs = LogQueue(self._results)
@@ -303,7 +305,10 @@ class HubRun:
     def end_sink(self, command: EndSink) -> None:
         self._results.send(wire.SinkEnded(command.sink))
 
-    def finish(self) -> None:
+    def finish(self, command: FinishRun) -> None:
+        if command.discrepancies:
+            self._fail(unbalanced(command.discrepancies))
+        self._balanced = not command.discrepancies
         self._over = True
 
     def fail(self, command: FailRun) -> None:
@@ -341,7 +346,7 @@ class HubRun:
             tallies = self._driver.scheduler.tallies()
             failure = self._failure.pack() if self._failure is not None else None
             self._logs.tell_dropped()
-            self._results.send(wire.Finished(tallies, failure))
+            self._results.send(wire.Finished(tallies, failure, self._balanced))
             while self._results.channel.wants_to_write and not self._left:
                 self._peers.wait(None)
 

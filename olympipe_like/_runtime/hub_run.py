@@ -72,6 +72,7 @@ class HubRun:
         self._in_hand: StageId | None = None
         self._tallies: tuple[StageTally, ...] = ()
         self._over = False
+        self.balanced = False  # the books are closed, and agree
         self._ended = False  # the hub has said its last
         self._early: deque[Message] = deque()  # came while something else was waited for
         self._reading = threading.Lock()
@@ -158,7 +159,7 @@ class HubRun:
         if isinstance(message, wire.Stalled):
             return self._stalled(message)
         assert isinstance(message, wire.Finished)
-        self._tallies, self._ended = message.tallies, True
+        self._tallies, self._ended, self.balanced = message.tallies, True, message.balanced
         return Failure.unpack(message.failure) if message.failure is not None else None
 
     def _receive(self, timeout: float | None) -> Message | Waiting | None:

@@ -21,6 +21,7 @@ from olympipe_like._model.commands import (
     Deliver,
     EndSink,
     FailRun,
+    FinishRun,
     FreePayload,
     GiveUp,
     ReportDropped,
@@ -48,7 +49,7 @@ from olympipe_like._runtime import stall
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.local_feed import InlineFeed, ThreadFeed
 from olympipe_like._runtime.local_stall import LocalStall, own_stacks
-from olympipe_like._runtime.obituary import too_many
+from olympipe_like._runtime.obituary import too_many, unbalanced
 from olympipe_like._runtime.sources import maker_of
 from olympipe_like._runtime.stall import StallWatch
 from olympipe_like._runtime.weight import weight
@@ -111,6 +112,7 @@ class LocalRun:
         self._next_payload = 0
         self._results: SimpleQueue[tuple[StageId, Chunk] | Dropped | Failure | None] = SimpleQueue()
         self._over = False
+        self.balanced = False  # the books are closed, and agree
         self._finishing = False
         self._workers: dict[WorkerId, ExecutorName] = {}  # those that have not ended
         self._in_hand: StageId | None = None  # sink whose frame the consumer has
@@ -306,7 +308,10 @@ class LocalRun:
     def free(self, command: FreePayload) -> None:
         del self._payloads[command.payload]
 
-    def finish(self) -> None:
+    def finish(self, command: FinishRun) -> None:
+        if command.discrepancies:
+            self._results.put(unbalanced(command.discrepancies))
+        self.balanced = not command.discrepancies
         self._finishing = True
         for worker, where in list(self._workers.items()):
             self._executors[where].stop(worker)

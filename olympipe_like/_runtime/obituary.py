@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from olympipe_like._model.commands import GiveUp
 from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import Label
-from olympipe_like.errors import TooManyFailures
+from olympipe_like.errors import InternalError, TooManyFailures
 
 
 def cause_of_death(exit_code: int | None) -> str:
@@ -77,6 +77,12 @@ def not_started(label: Label, slot: int, cause: object) -> Failure:
         return Failure(kind="source", stage=label.name, place="", what=f"its process {what}", position="at its start")
     place, worker = f"{label.number}/{label.of}", f"worker {label.number}.{slot}"
     return Failure(kind="worker", stage=label.name, place=place, what=f"worker {what}", worker=worker)
+
+
+def unbalanced(discrepancies: Sequence[str]) -> Failure:
+    """Return the failure of a run whose books do not agree: a fault of this library."""
+    error = InternalError("items were lost or doubled: " + "; ".join(discrepancies))
+    return Failure(kind="run", stage="", place="", what=str(error), exception=pickle.dumps(error))
 
 
 def worker_lost(label: Label, slot: int, pid: int | None, exit_code: int | None, held: int, attempts: int) -> Failure:

@@ -46,6 +46,8 @@ class RunOptions(TypedDict, total=False):
 class Engine(Protocol):
     """What carries a run out: in this process, or in a hub."""
 
+    balanced: bool  # it has ended, and every item is accounted for
+
     def start(self) -> None: ...
     def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Dropped | Failure | Waiting | None: ...
     def stop(self) -> None: ...
@@ -311,4 +313,7 @@ class Run(Generic[T_co]):
                         expected=stage.expected if index == 0 else None,
                     )
                 )
-        return RunStats(elapsed=elapsed, finished=self._closed, stages=tuple(stages), cores=_usable_cores())
+        balanced = self._engine is not None and self._engine.balanced
+        return RunStats(
+            elapsed=elapsed, finished=self._closed, stages=tuple(stages), cores=_usable_cores(), balanced=balanced
+        )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from olympipe_like._model.commands import StartWorker, StopWorker
 from olympipe_like._model.failure import GivenUp
-from olympipe_like._model.frame import Frame
+from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.identity import WorkerId
 from olympipe_like._model.topology import StageSpec
 from olympipe_like._scheduler.edge import Edge
@@ -26,6 +26,7 @@ class Task:
     given: int = 0  # items of the answer taken over so far
     seconds: float = 0.0
     poison: tuple[GivenUp, ...] = ()
+    counts: list[tuple[OpCounts, ...]] = field(default_factory=list)  # of the parts answered so far
     replay: bool = False  # answered before: a successor hears it again
 
 

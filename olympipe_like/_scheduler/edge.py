@@ -53,6 +53,8 @@ class Edge:
         self.frames = 0
         self.nbytes = 0
         self.taken = 0  # frames given to the child
+        self.items_put = 0  # in all
+        self.items_taken = 0
         self._upcoming = 0  # the first number never taken; earlier ones wait again only if their worker was lost
         self.queue_size = queue_size
         self.unbounded = unbounded
@@ -113,6 +115,7 @@ class Edge:
         self._count(number, max(frame.count, 1), frame.nbytes)
         self._frame_bytes = max(frame.nbytes, self._frame_bytes * 0.9)
         self._is_measured = True
+        self.items_put += frame.count
         self.waiting[number] = frame
         heapq.heappush(self._numbers, number)
 
@@ -139,11 +142,14 @@ class Edge:
         assert popped == number
         self.taken += 1
         self._upcoming = max(self._upcoming, number + 1)
-        return self.waiting.pop(number)
+        frame = self.waiting.pop(number)
+        self.items_taken += frame.count
+        return frame
 
     def give_back(self, number: int, frame: Frame) -> None:
         """Let a taken frame wait again: its worker was lost."""
         self.taken -= 1
+        self.items_taken -= frame.count
         self.waiting[number] = frame
         heapq.heappush(self._numbers, number)
 

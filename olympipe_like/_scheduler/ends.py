@@ -41,7 +41,7 @@ class SourceStage(Stage):
         number = self.frames
         self.frames += 1
         self.pulled_items += frame.count
-        self.tally.add(0, OpCounts(frame.count, frame.count, 0, 1 if frame.failure else 0))
+        self.tally.add((OpCounts(frame.count, frame.count, 0, 1 if frame.failure else 0),))
         self.ledger.payloads.hold(frame)
         self.emit(number, frame)
         self.ledger.payloads.drop(frame)
@@ -115,7 +115,7 @@ class SinkStage(Stage):
         edge = self.edge
         while not self.ended and (number := edge.next()) is not None:
             frame = edge.take(number)
-            self.tally.add(0, OpCounts(frame.count, frame.count))
+            self.tally.add((OpCounts(frame.count, frame.count),))
             if frame.is_silent and frame.failure is None:
                 self.finish(edge, number, frame)
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Iterable
 
 from olympipe_like._model.commands import Command, FreePayload
 from olympipe_like._model.frame import Frame, OpCounts
@@ -88,12 +89,15 @@ class Tally:
         self.lost_workers = 0
         self.retried = 0  # items that ran into their timeout and were tried again
 
-    def add(self, op: int, counts: OpCounts) -> None:
-        """Add what one operator did with one frame."""
-        row = self.ops[op]
-        row[0] += counts.items_in
-        row[1] += counts.items_out
-        row[2] += counts.filtered
-        row[3] += counts.failed
-        row[4] += counts.merged
-        row[5] += counts.retried
+    def add(self, counts: Iterable[OpCounts]) -> None:
+        """Add what each operator did with one frame."""
+        for row, made in zip(self.ops, counts, strict=False):
+            for at, number in enumerate(made):
+                if number:
+                    row[at] += number
+
+    def take_back(self, counts: Iterable[OpCounts]) -> None:
+        """Forget what was done with a frame that is run again, except how often items were tried."""
+        for row, made in zip(self.ops, counts, strict=False):
+            for at, number in enumerate(made._replace(retried=0)):
+                row[at] -= number

@@ -62,7 +62,7 @@ class RouteStage(Stage):
             dropped = min(frame.count, self.left)
             self.left -= dropped
             out = part_of(frame, dropped, frame.count - dropped, keep_failure=True)
-        self.tally.add(0, OpCounts(frame.count, out.count, frame.count - out.count))
+        self.tally.add((OpCounts(frame.count, out.count, frame.count - out.count),))
         self.emit(self._number, out)
         self._number += 1
         if out.failure is not None or (self.spec.role is Role.LIMIT and self.left == 0):

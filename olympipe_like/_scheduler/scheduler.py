@@ -32,6 +32,7 @@ from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import NO_LIMITS, Limits
 from olympipe_like._model.stats import StageTally
 from olympipe_like._model.topology import Role, StageSpec
+from olympipe_like._scheduler.conservation import discrepancies
 from olympipe_like._scheduler.edge import WINDOW_BYTES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
 from olympipe_like._scheduler.ledger import Ledger
@@ -183,7 +184,7 @@ class Scheduler:
             self._failed = True
         if not self._finished and all(sink.ended for sink in self._sinks):
             self._finished = True
-            self._ledger.command(FinishRun())
+            self._ledger.command(FinishRun(discrepancies(self.stages)))
         commands = self._ledger.commands[:]
         self._ledger.commands.clear()
         return commands

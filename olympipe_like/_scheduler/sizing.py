@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from olympipe_like._model.identity import StageId
 
 TARGET_SECONDS = 0.001
@@ -17,6 +19,10 @@ TARGET_BYTES = 1 << 20
 DECAY = 0.8
 """A costly item is believed at once and forgotten slowly: 10 cheap frames bring its cost down tenfold. With 0.9 one
 hiccup of a busy machine kept frames small for 30 frames, and small frames cost more than the hiccup."""
+
+
+SHORT_SECONDS = 0.005
+"""A second frame is sent ahead to a worker only while frames are shorter than this: slow items are dealt greedily."""
 
 
 class FrameSizer:
@@ -60,3 +66,12 @@ class FrameSizer:
         by_time = TARGET_SECONDS / slowest if slowest > 0 else MAX_ITEMS
         by_bytes = TARGET_BYTES / self._bytes if self._bytes > 0 else MAX_ITEMS
         return int(max(1, min(by_time, by_bytes, MAX_ITEMS)))
+
+
+def frames_ahead(sizers: Iterable[FrameSizer], stage: StageId) -> int:
+    """Return how many frames a worker may have in hand: a second one while they are short, so that it never waits."""
+    for sizer in sizers:
+        seconds = sizer.frame_seconds(stage)
+        if seconds is None or seconds > SHORT_SECONDS:
+            return 1
+    return 2

@@ -22,6 +22,7 @@ class Stage(ABC):
         self.outputs: list[Edge] = []
         self.tally = Tally(spec.ops)
         self.ended = False  # its last frame is out
+        self.emitted = 0  # items, in all
 
     @abstractmethod
     def advance(self) -> None:
@@ -49,6 +50,7 @@ class Stage(ABC):
 
     def emit(self, number: int, frame: Frame) -> None:
         """Give a frame to every child that wants it. The caller keeps (and later drops) its own hold."""
+        self.emitted += frame.count
         for edge in self.outputs:
             if edge.wants(number):
                 self.ledger.payloads.hold(frame)

@@ -15,11 +15,8 @@ from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.legs import Legs
 from olympipe_like._scheduler.recovery import Memory, Suspects
 from olympipe_like._scheduler.release import Release
-from olympipe_like._scheduler.sizing import FrameSizer
+from olympipe_like._scheduler.sizing import FrameSizer, frames_ahead
 from olympipe_like._scheduler.stage import Stage
-
-SHORT_SECONDS = 0.005
-"""A second frame is sent ahead to a worker only while frames are shorter than this: slow items are dealt greedily."""
 
 
 class WorkStage(Stage):
@@ -65,8 +62,9 @@ class WorkStage(Stage):
             self._forget(task)
             return
         task.seconds += event.seconds
-        for op, counts in enumerate(event.counts):
-            self.tally.add(op, counts)
+        self.tally.add(event.counts)
+        if self._release is not None:
+            task.counts.append(event.counts)
         span = event.frame.count if self._release is not None else task.frame.span if task.frame is not None else 0
         frame = event.frame.spanning(span)
         self.ledger.payloads.hold(frame)
@@ -161,6 +159,7 @@ class WorkStage(Stage):
                 self.withdraw(task.key)
             elif task.given:
                 self._given[task.number] = task.given
+            self._take_back_counts(task)
 
     def _succeed(self, slot: int, tasks: Iterable[Task]) -> None:
         """Start a worker that remembers what its predecessor knew and goes on with what that had in hand."""
@@ -175,7 +174,15 @@ class WorkStage(Stage):
                 self._send(worker, replace(task, replay=True))
         for task in tasks:
             task.poison = self._suspects.poison(task.key)
+            self._take_back_counts(task)
             self._send(worker, task)
+
+    def _take_back_counts(self, task: Task) -> None:
+        """Parts that were answered are counted again when the frame is run again."""
+        for counts in task.counts:
+            self.tally.take_back(counts)
+            self.ledger.failed_at[self.id] -= sum(each.failed for each in counts)
+        task.counts.clear()
 
     def _send(self, worker: WorkerId, task: Task) -> None:
         self.crew.give(worker, task)
@@ -277,17 +284,7 @@ class WorkStage(Stage):
     def _free_worker(self, items: int = 0) -> WorkerId | None:
         for slot in self.crew.retire(items):
             self._succeed(slot, [])
-        return self.crew.free(self._ahead())
-
-    def _ahead(self) -> int:
-        """Frames a worker may have in hand: a second one while frames are short, so that it never waits."""
-        if self._release is not None:
-            return 1
-        for sizer in self.inputs[0].sizers:
-            seconds = sizer.frame_seconds(self.id)
-            if seconds is None or seconds > SHORT_SECONDS:
-                return 1
-        return 2
+        return self.crew.free(1 if self._release is not None else frames_ahead(self.inputs[0].sizers, self.id))
 
     def _part_items(self) -> int:
         size = self._part_sizer.size if self._part_sizer is not None else self._max_frame

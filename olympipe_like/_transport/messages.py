@@ -180,6 +180,7 @@ class Finished(NamedTuple):
 
     tallies: tuple[StageTally, ...]
     failure: bytes | None
+    balanced: bool  # every item is accounted for
 
 
 class Consumed(NamedTuple):
