@@ -80,7 +80,7 @@ class Group(Step):
         lasts = [stop - 1 + start for stop in ends[: len(out)]]
         columns = tuple([column[last] for last in lasts] for column in chunk.columns)
         self._held = items[len(ends) * size :]
-        self.counts = OpCounts(len(chunk.items), len(out), 0, int(failure is not chunk.failure), len(out) * (size - 1))
+        self.count(OpCounts(len(chunk.items), len(out), 0, int(failure is not chunk.failure), len(out) * (size - 1)))
         return Chunk(out, columns, chunk.upto, failure)
 
     def end(self, leg: int) -> Chunk | None:
@@ -91,7 +91,7 @@ class Group(Step):
         if not held:
             return None
         if op.last == "drop":
-            self.counts = OpCounts(0, 0, len(held))
+            self.count(OpCounts(0, 0, len(held)))
             return None
         merged = len(held) - 1
         try:
@@ -102,7 +102,7 @@ class Group(Step):
         except BaseException as error:  # noqa: BLE001 - the collate function is the user's
             failure = blame(error, self.label, self.worker, path=END, item=held, keep=self.keeps)
             return Chunk([], (), END, failure)
-        self.counts = OpCounts(0, 1, 0, 0, merged)
+        self.count(OpCounts(0, 1, 0, 0, merged))
         return from_paths([batch], [END], END)
 
 
@@ -145,13 +145,13 @@ class Fold(Step):
             failure = self._attempts.failure(chunk, done, error, 1)
         self._watch.leave()
         failed = int(failure is not chunk.failure)
-        self.counts = OpCounts(done + failed, 0, 0, failed, done)
+        self.count(OpCounts(done + failed, 0, 0, failed, done))
         return Chunk([], (), chunk.upto, failure)
 
     def end(self, leg: int) -> Chunk:
         """Return the one result."""
         del leg
-        self.counts = OpCounts(0, 1)
+        self.count(OpCounts(0, 1))
         return from_paths([self._value], [END], END)
 
 
@@ -225,7 +225,7 @@ class Interleave(Merge):
                 ready.append((path, number, item))
         ready.sort(key=_by_path_and_leg)
         failed = next((leg.failure for leg in self._legs if leg.failure is not None and leg.upto == bound), None)
-        self.counts = OpCounts(taken, len(ready))
+        self.count(OpCounts(taken, len(ready)))
         upto = min(bound, END)
         return from_paths([entry[2] for entry in ready], [entry[0] for entry in ready], upto, failed)
 
@@ -285,5 +285,5 @@ class Pair(Merge):
                 )
                 entry = legs[longer].items[0]
                 failure = blame(error, self.label, self.worker, path=entry[0], item=entry[1], keep=self.keeps)
-        self.counts = OpCounts(taken, count, 0, 0, count * (len(legs) - 1))
+        self.count(OpCounts(taken, count, 0, 0, count * (len(legs) - 1)))
         return from_paths(items, paths, upto, failure)

@@ -32,7 +32,6 @@ from olympipe_like._worker.steps import (
 )
 from olympipe_like._worker.watch import Watch
 
-_NOTHING = OpCounts()
 _NO_POISON: Mapping[int, Failure] = {}
 
 
@@ -151,16 +150,12 @@ class Program:
         of them instead.
         """
         self._watch.begin(careful=careful, poison=poison)
-        for step in self._steps:
-            step.counts = _NOTHING
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
         for part, more in parts:
             skipped = min(skip_items, len(part.items))
             skip_items -= skipped
             out = part.view(skipped, len(part.items) - skipped, ()) if skipped else part
             yield self._answer(out, more=more)
-            for step in self._steps:
-                step.counts = _NOTHING
 
     async def run_async(self, chunk: Chunk | None, leg: int) -> Answer:
         """Return the answer to a frame, on an event loop that other frames share."""
@@ -176,7 +171,8 @@ class Program:
         for step, attempts in zip(self._steps, self._attempts, strict=True):
             failed, retried = attempts.take()
             records += failed
-            counts.append(step.counts._replace(retried=retried) if retried else step.counts)
+            made = step.take_counts()
+            counts.append(made._replace(retried=retried) if retried else made)
         return Answer(chunk, tuple(counts), more, any(step.done for step in self._steps), records)
 
     def _flow(self, start: int, chunk: Chunk, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
@@ -209,13 +205,11 @@ class Program:
         for index, step in enumerate(self._steps[start:stop], start):
             held = step.end(leg if index == 0 else 0)
             if held is not None:
-                counts = step.counts
                 for out, _ in self._flow(index + 1, held, 0, part_items):
                     yield out, True
                     if out.failure is not None:
                         return
                     upto = out.upto
-                step.counts = counts
         # Other legs may go on: then the stream has come only as far as the merge says.
         yield nothing(upto if stop is not None else END), False
 

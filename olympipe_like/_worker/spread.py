@@ -76,7 +76,7 @@ class Spread(Step):
         yield self._cut(part, chunk, chunk.upto, chunk.failure), False
 
     def _cut(self, part: _Part, chunk: Chunk, upto: Path, failure: Failure | None) -> Chunk:
-        self.counts = OpCounts(part.used, len(part.items), 0, part.failed)
+        self.count(OpCounts(part.used, len(part.items), 0, part.failed))
         return Chunk(part.items, spread_columns(chunk, part.origins, part.ordinals), upto, failure)
 
 

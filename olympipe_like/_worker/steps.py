@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from itertools import compress
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from olympipe_like._model.failure import Failure, describe
@@ -24,19 +25,31 @@ if TYPE_CHECKING:
     import asyncio
 
 
+_NOTHING = OpCounts()
+
+
 class Step(ABC):
     """One operator in a worker. `run` never raises: a failing item ends the chunk and travels with it."""
 
     def __init__(self, label: Label, worker: str) -> None:
         self.label = label
         self.worker = worker
-        self.counts = OpCounts()  # of the last call
+        self.counts = OpCounts()  # since last asked for
         self.done = False  # wants no more input
         self.keeps = False  # failed items go into their records
 
     @abstractmethod
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return what becomes of a chunk."""
+
+    def count(self, made: OpCounts) -> None:
+        """Add what was done with some items."""
+        self.counts = made if self.counts == _NOTHING else OpCounts(*map(add, self.counts, made))
+
+    def take_counts(self) -> OpCounts:
+        """Return what was done since last asked."""
+        counts, self.counts = self.counts, _NOTHING
+        return counts
 
     def end(self, leg: int) -> Chunk | None:
         """Return what was held for a leg that has ended."""
@@ -178,7 +191,7 @@ class PerItem(Step):
             results = list(compress(results, kept))
         made = self.make(chunk, results)
         taken = given + (failure is not None)
-        self.counts = OpCounts(taken, len(made.items), taken - failed - len(made.items), failed)
+        self.count(OpCounts(taken, len(made.items), taken - failed - len(made.items), failed))
         return made
 
     def close(self) -> None:
@@ -241,7 +254,7 @@ class Truth(Step):
             items = [item[self._pick] for item in items]
         made = Chunk(items, chunk.columns, chunk.upto, chunk.failure)
         made = made.select([self._keep(item) for item in items])
-        self.counts = OpCounts(len(items), len(made.items), len(items) - len(made.items))
+        self.count(OpCounts(len(items), len(made.items), len(items) - len(made.items)))
         return made
 
 
@@ -281,5 +294,5 @@ class Print(Step):
             self._seen += 1
         if chunk.items:
             sys.stdout.flush()
-        self.counts = OpCounts(len(chunk.items), len(chunk.items))
+        self.count(OpCounts(len(chunk.items), len(chunk.items)))
         return chunk
