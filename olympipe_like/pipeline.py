@@ -257,7 +257,14 @@ class Pipeline(Runnable[T]):
             checks.sync_function(stage.where, 'collate (if neither "list" nor "stack")', collate)
         return self._then(ops.Batch(name="batch", size=size, last=last, pad=pad, collate=collate), site=stage.site)
 
-    def reduce(self, accumulator: U, reducer: Callable[[T, U], U], *, name: str | None = None) -> Pipeline[U]:
+    def reduce(
+        self,
+        accumulator: U,
+        reducer: Callable[[T, U], U],
+        *,
+        name: str | None = None,
+        worker_retries: int = 2,
+    ) -> Pipeline[U]:
         """Fold all items into one: ``reducer(item, accumulator)``, in this order of arguments, as in Olympipe.
 
         >>> Pipeline("abc").reduce("", lambda item, text: text + item).wait_for_result()
@@ -265,7 +272,9 @@ class Pipeline(Runnable[T]):
         """
         stage = NewStage(name, reducer, "reduce")
         checks.sync_function(stage.where, "reducer", reducer)
-        return self._then(ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer), site=stage.site)
+        retries = checks.whole_number(stage.where, "worker_retries", worker_retries, 0)
+        op = ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer, worker_retries=retries)
+        return self._then(op, site=stage.site)
 
     def limit(self, packet_limit: int) -> Pipeline[T]:
         """Keep the first items. The source is asked for no item more than they need.

@@ -38,6 +38,13 @@ class FrameReturned(NamedTuple):
     rss: int = 0  # bytes of memory the worker holds, where asked for
 
 
+class WorkerReady(NamedTuple):
+    """A worker has loaded its function and built its instances."""
+
+    at: float
+    worker: WorkerId
+
+
 class WorkerLost(NamedTuple):
     """A worker ended without being asked to."""
 
@@ -71,4 +78,6 @@ class StopRequested(NamedTuple):
     at: float
 
 
-Event = SourcePulled | SourceEnded | FrameReturned | WorkerLost | WorkerFailed | FrameConsumed | StopRequested
+Event = (
+    SourcePulled | SourceEnded | FrameReturned | WorkerReady | WorkerLost | WorkerFailed | FrameConsumed | StopRequested
+)

@@ -246,7 +246,7 @@ class _Builder:
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
             ops=len(group.nodes),
             conserves=tuple(node.op.conserves for node in group.nodes),
-            **_faults(placement),
+            **_faults(placement, [node.op for node in group.nodes]),
         )
         segment = None
         if works:
@@ -285,16 +285,25 @@ class _Builder:
         )
 
 
-def _faults(placement: Placement | None) -> dict[str, Any]:
+PATIENCE = 100
+"""How many workers a frame may cost where all of the work is ours: somebody else ends them."""
+
+
+def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> dict[str, Any]:
     """Return what the scheduler must know of a stage's workers being lost."""
     if placement is None or placement.executor != "process":
         return {}
     policy = placement.policy
+    retries = [op.worker_retries for op in operators if isinstance(op, ops.Reduce)]
+    others = [op for op in operators if not isinstance(op, ops.Reduce)]
+    if any(op.runs_user_code or (isinstance(op, ops.Batch) and callable(op.collate)) for op in others):
+        retries.append(policy.worker_retries)
+    worker_retries = min(retries, default=PATIENCE)
     return {
         "may_die": True,
         # Without a second chance, and where time is limited, the first loss must tell whose it was.
-        "careful": policy.worker_retries == 0 or policy.timeout is not None,
-        "worker_retries": policy.worker_retries,
+        "careful": worker_retries == 0 or policy.timeout is not None,
+        "worker_retries": worker_retries,
         "timeout_retries": policy.retry.timeouts,
         "max_items": policy.max_items,
         "max_rss": policy.max_rss,

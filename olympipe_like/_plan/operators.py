@@ -157,6 +157,7 @@ class Reduce(Operator):
     counts_down: ClassVar[bool] = False
     initial: Any
     reducer: Function
+    worker_retries: int = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -33,6 +33,7 @@ from olympipe_like._model.events import (
     SourcePulled,
     StopRequested,
     WorkerFailed,
+    WorkerReady,
 )
 from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
@@ -170,6 +171,8 @@ class HubRun:
             self._handle(event)
         elif isinstance(message, wire.Logged):
             self._logs.put(message)
+        elif isinstance(message, wire.Ready):
+            self._handle(WorkerReady(at=monotonic(), worker=message.worker))
         elif isinstance(message, wire.Broken):
             if self._over:
                 self._failure = self._failure or Failure.unpack(message.failure)

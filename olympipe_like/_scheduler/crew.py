@@ -40,6 +40,7 @@ class Crew:
         self._slots: dict[WorkerId, int] = {}
         self._items: dict[WorkerId, int] = {}  # given to each
         self._worn_out: set[WorkerId] = set()
+        self.ready: set[WorkerId] = set()  # have loaded their function
         self.paused: set[WorkerId] = set()  # hold a generator that may go on when there is room
 
     def __contains__(self, worker: WorkerId) -> bool:
@@ -72,6 +73,7 @@ class Crew:
 
     def remove(self, worker: WorkerId) -> tuple[int, deque[Task]]:
         """Forget a worker; return its slot and what it had in hand."""
+        self.ready.discard(worker)
         self.paused.discard(worker)
         self._worn_out.discard(worker)
         del self._items[worker]

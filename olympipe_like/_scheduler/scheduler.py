@@ -26,6 +26,7 @@ from olympipe_like._model.events import (
     StopRequested,
     WorkerFailed,
     WorkerLost,
+    WorkerReady,
 )
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
@@ -134,7 +135,7 @@ class Scheduler:
             return []
         self._ledger.at = event.at
         match event:
-            case FrameReturned() | WorkerLost() | WorkerFailed():
+            case FrameReturned() | WorkerReady() | WorkerLost() | WorkerFailed():
                 self._worker_event(event)
             case SourcePulled():
                 self._source(event.source).pulled(event.frame)
@@ -152,7 +153,7 @@ class Scheduler:
                 assert_never(event)
         return self._settle()
 
-    def _worker_event(self, event: FrameReturned | WorkerLost | WorkerFailed) -> None:
+    def _worker_event(self, event: FrameReturned | WorkerReady | WorkerLost | WorkerFailed) -> None:
         owner = self._owner[event.worker]
         if isinstance(event, WorkerFailed):
             owner.failed(event)
@@ -160,6 +161,8 @@ class Scheduler:
             return  # it was asked to stop; whatever it did then is its own affair
         elif isinstance(event, FrameReturned):
             owner.returned(event)
+        elif isinstance(event, WorkerReady):
+            owner.ready(event)
         else:
             owner.lost(event)
 

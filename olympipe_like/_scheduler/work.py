@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from olympipe_like._model.commands import ContinueFrame, FailRun, ReportDropped, RestoreWorker, RunFrame
-from olympipe_like._model.events import FrameReturned, WorkerFailed, WorkerLost
+from olympipe_like._model.events import FrameReturned, WorkerFailed, WorkerLost, WorkerReady
 from olympipe_like._model.identity import NO_PAYLOAD, WorkerId
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.crew import Crew, Task
@@ -32,7 +32,6 @@ class WorkStage(Stage):
         self._memory = Memory(ledger.payloads) if spec.role is Role.SCAN and spec.may_die else None
         self._given: dict[int, int] = {}  # frame number -> items taken over before its worker was lost
         self._lost_early = 0
-        self._answered = False
         self._taken = 0  # SCAN: key of the next frame taken
         self._last: int | None = None  # the key of the failed item's frame: nothing after it goes out
         self._blocked = False
@@ -50,11 +49,15 @@ class WorkStage(Stage):
 
     # -- events -------------------------------------------------------------------------------------------------------
 
+    def ready(self, event: WorkerReady) -> None:
+        """A worker has come so far: what befalls it now says nothing against its stage."""
+        self.crew.ready.add(event.worker)
+        self._lost_early = 0
+
     def returned(self, event: FrameReturned) -> None:
         """Take a worker's answer."""
         self._account()
         task = self.crew.first(event.worker)
-        self._answered = True
         self.tally.busy += event.seconds
         self.ledger.mark(self.id)
         if task.replay:
@@ -113,6 +116,7 @@ class WorkStage(Stage):
         """Give a lost worker's frames to the others and start its successor."""
         self._account()
         self.tally.lost_workers += not event.excused
+        was_ready = event.worker in self.crew.ready
         slot, tasks = self.crew.remove(event.worker)
         if self.ended:
             for task in tasks:
@@ -122,15 +126,15 @@ class WorkStage(Stage):
         attempts: int | None = None
         if event.excused:
             attempts = None
+        elif not was_ready:  # whatever it was given had no part in it
+            self._lost_early += 1
+            attempts = self._lost_early if self._lost_early > self.spec.worker_retries else None
         elif head is not None:
             # Alone in its frame an item is known without being noted; not so among what a stage remembers.
             one_item = head.frame is not None and head.frame.count == 1 and self.spec.role is Role.MAP
             attempts = self._suspects.lost(head, event, slot, one_item=one_item and not self.spec.parts)
             if event.timed_out and not any(case.timed_out for case in self._suspects.poison(head.key)):
                 self.tally.retried += 1
-        elif not self._answered:
-            self._lost_early += 1
-            attempts = self._lost_early if self._lost_early > self.spec.worker_retries else None
         if self.spec.role is Role.SCAN and (self._memory is None or self._memory.is_lost):
             attempts = attempts or 1
         if attempts is not None:

@@ -92,6 +92,12 @@ class Answered(NamedTuple):
     rss: int = 0  # bytes of memory the worker holds, where asked for
 
 
+class Ready(NamedTuple):
+    """Worker to hub: has loaded its segment."""
+
+    worker: WorkerId
+
+
 class Broken(NamedTuple):
     """Worker to hub: could not start, or not close."""
 

@@ -17,7 +17,7 @@ from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._plan.operators import Source
 from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._transport.connection import Connection
-from olympipe_like._transport.messages import Answered, Broken, GoOn, Restore, Run, Stop
+from olympipe_like._transport.messages import Answered, Broken, GoOn, Ready, Restore, Run, Stop
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
@@ -97,6 +97,7 @@ def _live(order: WorkerOrder, port: Port) -> None:
     except BaseException as error:  # noqa: BLE001 - the user's modules and classes may raise anything
         _break(order, port, error, "could not start")
         return
+    port.connection.send(Ready(order.worker))
     _serve(order, port, program)
     try:
         program.close()

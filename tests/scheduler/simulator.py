@@ -61,6 +61,7 @@ class Worker:
     parts: deque[tuple[Chunk, bool]] | None = None  # what is left of the answer to the oldest frame
     done: bool = False  # the stage wants no more, as the model said with the answer at hand
     waits: bool = False  # for ContinueFrame
+    ready: bool = False  # has told that it has loaded its function
     state: str = "alive"  # 'alive', 'dead' (nobody knows yet), 'lost' (the scheduler knows), 'stopped'
 
 
@@ -104,8 +105,7 @@ class Simulation:
         self.next_payload = 0
         self.costs: Counter[tuple[StageId, int, int]] = Counter()  # frame -> workers it has cost
         self.answered: set[tuple[StageId, int, int]] = set()
-        self.early: Counter[StageId] = Counter()  # workers lost before the stage's first answer, nothing in hand
-        self.has_answered: set[StageId] = set()
+        self.early: Counter[StageId] = Counter()  # workers lost since one was ready, before they were
         self.undelivered: dict[StageId, deque[Frame]] = {}
         self.delivered: dict[StageId, list[Item]] = {s.id: [] for s in self.specs if s.role is Role.SINK}
         self.failures: dict[StageId, Failed | None] = dict.fromkeys(self.delivered)
@@ -166,7 +166,9 @@ class Simulation:
             if not source.ended and (source.told_to_stop or source.allowed > source.pulled):
                 found.append(("pull", number))
         for number, worker in self.workers.items():
-            if worker.state == "alive" and worker.queue and not worker.waits:
+            if worker.state == "alive" and not worker.ready:
+                found.append(("make_ready", number))
+            elif worker.state == "alive" and worker.queue and not worker.waits:
                 found.append(("answer", number))
             elif worker.state == "dead":
                 found.append(("report_loss", number))
@@ -234,9 +236,18 @@ class Simulation:
         """Return an iterable over what a source has; it may be endless."""
         return source.values
 
+    def make_ready(self, number: WorkerId) -> None:
+        """Let a worker have loaded its function, if it has not."""
+        worker = self.workers[number]
+        if not worker.ready:
+            worker.ready = True
+            self.early[worker.stage] = 0
+            self._event(e.WorkerReady(at=self.now, worker=number))
+
     def answer(self, number: WorkerId) -> None:
         """Let a worker answer its oldest frame, or give the next part of its answer."""
         worker = self.workers[number]
+        self.make_ready(number)
         held = worker.queue[0]
         if worker.parts is None:
             self._begin(worker, held.order)
@@ -250,7 +261,6 @@ class Simulation:
             worker.parts = None
             self.answered.add(held.key)
             del self.costs[held.key]
-        self.has_answered.add(worker.stage)
         if held.order.replay:
             part = Chunk([], part.upto)
         snapshot = None
@@ -305,24 +315,25 @@ class Simulation:
         self._event(e.FrameConsumed(at=self.now, sink=sink))
 
     def lose(self, number: WorkerId) -> None:
-        """Let a worker die and the scheduler know it."""
+        """Let a worker die at what it has in hand, and the scheduler know it."""
+        self.make_ready(number)
         self.workers[number].state = "dead"
-        self.report_loss(number)
+        self.report_loss(number, late=0.0)
 
-    def report_loss(self, number: WorkerId) -> None:
+    def report_loss(self, number: WorkerId, late: float = 0.3) -> None:
         """Let the scheduler know that a worker is dead."""
         worker = self.workers[number]
         worker.state = "lost"
         spec = self.specs[worker.stage]
         wanted = not self.finished and not self.scheduler.stages[worker.stage].ended
         attempts = 0
-        if worker.queue:
+        if not worker.ready:
+            self.early[worker.stage] += 1
+            attempts = self.early[worker.stage]
+        elif worker.queue:
             head = worker.queue[0]
             self.costs[head.key] += 1
             attempts = 0 if self._is_one_item(worker.stage, head.order) else self.costs[head.key]
-        elif worker.stage not in self.has_answered:
-            self.early[worker.stage] += 1
-            attempts = self.early[worker.stage]
         before = len(self.workers)
         self._event(e.WorkerLost(at=self.now, worker=number, exit_code=-9))
         if not wanted:
@@ -333,7 +344,7 @@ class Simulation:
         if not hopeless:
             successors = list(self.workers.values())[before:]
             assert [each.slot for each in successors] == [worker.slot], f"no successor of {worker}: {successors}"
-            if self.random.random() < 0.3:
+            if self.random.random() < late:
                 self.late_answer(number)
 
     def late_answer(self, number: WorkerId) -> None:

@@ -99,6 +99,7 @@ def several_in_one_frame(**options):
 
 def lose(run, **known):
     (worker,) = workers(run)
+    run.make_ready(worker)
     run.workers[worker].state = "lost"
     run._event(e.WorkerLost(at=run.now, worker=worker, exit_code=-11, **known))
 
@@ -194,7 +195,9 @@ def test_workers_that_die_before_any_answer_end_the_run():
 
     for _ in range(3):
         assert run.failed is None
-        run.lose(workers(run)[0])
+        worker = workers(run)[0]
+        run.workers[worker].state = "dead"
+        run.report_loss(worker)
 
     assert run.failed.attempts == 3
     assert run.failed.frame is None
