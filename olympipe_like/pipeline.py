@@ -47,6 +47,16 @@ class Pipeline(Runnable[T]):
     consumer, up to ``queue_size`` items wait; by default 256 items, or 8 frames of about a millisecond's work each
     (at most 4096 items) where that is more, but not more than about 32 MiB.
 
+    Stages with a function of the user's accept, by keyword, what is to become of an item that fails:
+
+    - ``on_error``: "raise" (the run fails), "skip" (drop it), "collect" (drop it, and keep it in ``run.failures``), or
+      a function of item and exception that returns the result instead; None or `SKIP` drops the item.
+    - ``retries``: tries after the first, >= 0, or a `Retry`.
+    - ``timeout``: seconds for a try of an item; process and async stages only.
+    - ``worker_retries``: how many workers an item may cost after the first, >= 0; 2 by default.
+    - ``max_items_per_worker``, ``max_rss``: a worker process is replaced before it gets more items, or when it holds
+      more memory (bytes, or a text like "2GB").
+
     Examples
     --------
     >>> from olympipe_like import Pipeline
@@ -115,10 +125,9 @@ class Pipeline(Runnable[T]):
         ``task`` is a function, sync or async, any callable, or an object with ``.transform``. ``workers`` of them run
         at once (``count`` is its other name); the order stays unless ``ordered=False``. ``executor`` is "process", or
         "thread", "async" (the default for async functions) or "inline": the last three run in the caller's process.
+        ``on_error``, ``retries``, ``timeout`` and the like: see `Pipeline`; filter, explode and others take them, too.
 
-        Examples
-        --------
-        >>> Pipeline(["3", "4"]).task(int, workers=2).wait_for_result()
+        >>> Pipeline(["3", "x", "4"]).task(int, workers=2, on_error="skip").wait_for_result()
         [3, 4]
         """
         stage = NewStage(name, task, "task")
@@ -145,7 +154,8 @@ class Pipeline(Runnable[T]):
     ) -> Pipeline[Any]:
         """As `task`, with a method of an instance that each worker builds for itself and closes at the end.
 
-        ``worker_args`` gives each worker keyword arguments of its own, a mapping for each.
+        ``worker_args`` gives each worker keyword arguments of its own, a mapping for each. A worker that replaces
+        another builds a new instance: what the old one remembered is gone.
 
         Examples
         --------
@@ -184,6 +194,8 @@ class Pipeline(Runnable[T]):
     ) -> Pipeline[T]:
         """Keep the items for which the function is true; without a function those that are not None.
 
+        Failing items as in `task`; a function given as ``on_error`` returns the verdict.
+
         Examples
         --------
         >>> Pipeline([1, None, 0]).filter().wait_for_result()
@@ -210,6 +222,8 @@ class Pipeline(Runnable[T]):
         **policy: Unpack[PolicyOptions],
     ) -> Pipeline[Any]:
         """Make each item into the items of the iterable the function returns; generators stream, endless ones too.
+
+        Failing items as in `task`. What a generator gave before it raised stays; after that it is not tried again.
 
         Examples
         --------
