@@ -6,10 +6,9 @@ PipelineError
 ├── PipelineExecutionError (RuntimeError)   a run
 │   ├── StageFailed                   your function; also an instance of what it raised
 │   │   ├── SourceFailed              your source
-│   │   └── WorkerLost                the machine: a worker died, too often
+│   │   └── WorkerLost                an item, or the machine: workers died, too often
 │   ├── TooManyFailures               more failed than max_failures allows
 │   ├── SourceExhausted               a one-shot source was asked twice
-│   ├── WorkerLost                    the machine: a worker died
 │   ├── StalledError                  nothing moved for as long as stall_timeout allows
 │   └── InternalError                 ours: please report
 """
