@@ -75,6 +75,11 @@ class Report:
         return self.stats.finished
 
     @property
+    def balanced(self) -> bool:
+        """Whether the run has ended and every item is accounted for: in = out + filtered + failed + merged."""
+        return self.stats.balanced
+
+    @property
     def stages(self) -> tuple[StageStats, ...]:
         """The stages with their counts and times, in topological order."""
         return self.stats.stages

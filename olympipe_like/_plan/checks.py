@@ -120,6 +120,11 @@ def policy(where: str, options: Mapping[str, object], executor_name: ExecutorNam
                 f"{where}: timeout= needs a worker that can be ended: executor must be "
                 f'"process" or "async", got {executor_name!r}'
             )
+    for name in ("worker_retries", "max_items_per_worker", "max_rss"):
+        if options.get(name) is not None and executor_name != "process":
+            raise PlanError(
+                f'{where}: {name}= is about worker processes: executor must be "process", got {executor_name!r}'
+            )
     max_items, max_rss = options.get("max_items_per_worker"), options.get("max_rss")
     return Policy(
         on_error=typing.cast("OnError", on_error),

@@ -17,6 +17,7 @@ from olympipe_like._model.options import ExecutorName, Placement
 from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
+from olympipe_like.errors import PlanError
 
 
 class Label(NamedTuple):
@@ -113,6 +114,11 @@ class _Grouping:
         placement = node.op.placement
         if self._executor is not None:
             placement = replace(placement, executor=self._executor)
+            if self._executor == "thread" and placement.policy.timeout is not None:
+                raise PlanError(
+                    f"stage {node.op.name!r} ({node.site}): timeout= needs a worker that can be ended, "
+                    'so the run cannot be given executor="thread"'
+                )
         return replace(placement, workers=1) if placement.executor == "inline" else placement
 
     def _add(self, node: Node) -> None:

@@ -133,6 +133,7 @@ class _Given:
                     raise
                 self._attempts.retried += 1
                 self._iterator = None
+                self._watch.leave()
                 time.sleep(wait)
                 continue
             self.ended = len(items) - before < wanted

@@ -115,7 +115,9 @@ class PerItem(Step):
                 index = len(results)
                 tries = 1
                 if self.attempts.may_retry(error):
-                    result, failed, tries = self.attempts.again(error, partial(self._once_more, chunk.items[index]))
+                    result, failed, tries = self.attempts.again(
+                        error, partial(self._once_more, chunk.items[index]), self.watch.leave
+                    )
                     if failed is None:
                         results.append(result)
                         continue

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import olympipe_like
-from olympipe_like import SKIP, Pipeline, PlanError, PlanTypeError, StageFailed, WorkerLost
+from olympipe_like import SKIP, Pipeline, PlanError, PlanTypeError, Retry, StageFailed, WorkerLost
 from tests.faults.cases import (
     AT,
     BAD,
@@ -594,3 +594,45 @@ def test_the_text_of_a_killed_worker_is_the_documented_one():
         " — item 100: 770100"
     )
     assert re.fullmatch(re.escape(expected) + WORKER, first_line(error)), first_line(error)
+
+
+@pytest.mark.fault("T26")
+@pytest.mark.parametrize("explodes", [False, True])
+def test_the_wait_before_another_try_is_no_time_of_the_item(explodes, tmp_path):
+    once = Once(tmp_path)
+
+    def fails_once(value):
+        if value == BAD and once():
+            raise OSError("flaky")
+        return [value] if explodes else value
+
+    options = {"timeout": 0.4, "retries": Retry(times=1, wait=0.9)}
+    pipe = Pipeline(ITEMS)
+    pipe = pipe.explode(fails_once, **options) if explodes else pipe.task(fails_once, **options)
+
+    results, run = finished(pipe)
+
+    assert results == list(ITEMS)
+    assert run.report.stages[1].lost_workers == 0
+
+
+@pytest.mark.fault("T54")
+@pytest.mark.parametrize("option", [{"worker_retries": 1}, {"max_items_per_worker": 5}, {"max_rss": "1GB"}], ids=repr)
+def test_what_is_about_worker_processes_is_refused_elsewhere(option):
+    with pytest.raises(PlanError, match=f"{next(iter(option))}= is about worker processes"):
+        Pipeline(ITEMS).task(str, executor="thread", **option)
+
+
+@pytest.mark.fault("T54")
+def test_a_run_in_threads_cannot_keep_a_timeout_and_says_so():
+    with pytest.raises(PlanError, match="timeout= needs a worker that can be ended"):
+        Pipeline(ITEMS).task(str, timeout=1.0).wait_for_result(executor="thread")
+
+
+@pytest.mark.fault("T20")
+def test_the_books_of_a_run_with_failures_and_losses_agree():
+    results, run = finished(two_stages(FAILING, on_error="skip"))
+
+    assert results == OTHERS
+    assert run.report.balanced
+    assert "Every item is accounted for." in str(run.report)
