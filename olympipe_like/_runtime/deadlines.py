@@ -56,5 +56,5 @@ class Deadlines:
         for worker in self._busy:
             cell, seconds = self._watched[worker]
             at = cell.read()
-            times.append((now if at is None else at[1]) + seconds)
+            times.append((now if at is None else min(at[1], now)) + seconds)  # of one that rests: later than now
         return min(times, default=None)

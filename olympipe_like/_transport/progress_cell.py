@@ -9,6 +9,7 @@ from mmap import PAGESIZE, mmap
 from time import monotonic_ns
 
 NOTHING = -1
+NEVER = (1 << 63) - 1  # nanoseconds
 
 
 class ProgressCell:
@@ -28,6 +29,10 @@ class ProgressCell:
         words[0] = NOTHING
         words[1] = monotonic_ns()
         words[0] = ordinal
+
+    def rest(self) -> None:
+        """Note that the item at hand takes no time for now; whoever reads it is told of a time that never comes."""
+        self._words[1] = NEVER
 
     def leave(self) -> None:
         """Note that no item is being worked on."""

@@ -61,18 +61,12 @@ class Attempts:
         """Whether the policy tries again after this exception."""
         return not isinstance(error, Poisoned) and isinstance(error, self._policy.retry.on)
 
-    def again(
-        self, error: BaseException, call: Callable[[], Any], rest: Callable[[], None]
-    ) -> tuple[Any, BaseException | None, int]:
-        """Try again as often as allowed; return the result, or the last exception, and the number of tries in all.
-
-        ``rest`` is called before each wait, which is no work on the item.
-        """
+    def again(self, error: BaseException, call: Callable[[], Any]) -> tuple[Any, BaseException | None, int]:
+        """Try again as often as allowed; return the result, or the last exception, and the number of tries in all."""
         tries = 1
         for wait in self.waits():
             if not self.may_retry(error):
                 break
-            rest()
             time.sleep(wait)
             tries += 1
             self.retried += 1

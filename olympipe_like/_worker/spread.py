@@ -48,6 +48,7 @@ class Spread(Step):
                 try:
                     given.pull(part.items, min(step, limit - before))
                 except BaseException as error:  # noqa: BLE001 - anything a generator raises is its item's failure
+                    self.watch.rest()
                     part.note(index, given, before)  # what came before an exception counts
                     judge = self.attempts.failure if given.is_replacement else self.attempts.judge
                     verdict = judge(chunk, index, error, given.tries)
@@ -133,7 +134,7 @@ class _Given:
                     raise
                 self._attempts.retried += 1
                 self._iterator = None
-                self._watch.leave()
+                self._watch.rest()
                 time.sleep(wait)
                 continue
             self.ended = len(items) - before < wanted

@@ -112,12 +112,12 @@ class PerItem(Step):
             try:
                 apply(chunk.items[done:] if done else chunk.items, results)
             except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
+                self.watch.rest()
                 index = len(results)
                 tries = 1
                 if self.attempts.may_retry(error):
-                    result, failed, tries = self.attempts.again(
-                        error, partial(self._once_more, chunk.items[index]), self.watch.leave
-                    )
+                    call = partial(self._once_more, chunk.items[index])
+                    result, failed, tries = self.attempts.again(error, call)
                     if failed is None:
                         results.append(result)
                         continue
@@ -145,7 +145,10 @@ class PerItem(Step):
 
     def _once_more(self, item: Any) -> Any:
         self.watch.again()
-        return self.judge(self.function(item))
+        try:
+            return self.judge(self.function(item))
+        finally:
+            self.watch.rest()
 
     def _take(self, verdict: Dropped | tuple[Any], results: list[Any], dropped: list[int]) -> None:
         if isinstance(verdict, tuple):

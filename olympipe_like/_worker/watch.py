@@ -39,14 +39,21 @@ class Watch:
             If it must not be run again.
         """
         self._ordinal += 1
-        if self._ordinal in self._poison:
-            raise Poisoned(self._poison[self._ordinal])
+        # Also of one that is not run: what on_error does with it must not be laid at the door of the item before.
         self.again()
+        if self._ordinal in self._poison:
+            self.rest()
+            raise Poisoned(self._poison[self._ordinal])
 
     def again(self) -> None:
         """Begin the same item once more: another try, or the next part of what it gives."""
         if self._cell is not None:
             self._cell.enter(self._ordinal)
+
+    def rest(self) -> None:
+        """Let the item's time stand still: it waits for its next try, or is in the hands of ``on_error``."""
+        if self._cell is not None:
+            self._cell.rest()
 
     def leave(self) -> None:
         """Note that the worker is in no item: what it does now is our affair."""

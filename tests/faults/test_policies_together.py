@@ -1,0 +1,82 @@
+"""Policies that meet: a timeout and the wait before a retry, a handler and the worker it runs in, parts and a loss."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from olympipe_like import Pipeline, Retry
+
+pytestmark = [pytest.mark.timeout(40)]
+
+
+def finished(pipe, **options):
+    """Run to the end; return the results and the run."""
+    with pipe.run(**options) as run:
+        results = list(run)
+    return results, run
+
+
+def one_frame(items):
+    """Return a pipeline whose items travel together."""
+    return Pipeline([list(items)]).unbatch()
+
+
+def stage_of(run, name="bad"):
+    (found,) = [stage for stage in run.report.stages if stage.name == name]
+    return found
+
+
+# -- time that is nobody's -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operator", ["task", "explode"])
+def test_the_wait_before_a_retry_is_not_time_the_item_took(operator):
+    def bad(value):
+        if value == 3:
+            raise ValueError("user-boom")
+        return [value]
+
+    pipe = getattr(Pipeline(range(6)), operator)(
+        bad, name="bad", timeout=0.4, retries=Retry(1, wait=1.2), on_error="collect"
+    )
+
+    results, run = finished(pipe)
+
+    assert len(results) == 5
+    (failure,) = run.failures
+    assert (failure.text, failure.attempts) == ("user-boom", 2)
+    assert stage_of(run).lost_workers == 0
+
+
+def test_a_slow_handler_of_a_timeout_costs_no_other_item():
+    def bad(value):
+        if value == 5:
+            time.sleep(60)
+        return value
+
+    def replace(item, error):
+        time.sleep(1.2)
+        return "replaced", item, type(error).__name__
+
+    results, run = finished(one_frame(range(8)).task(bad, name="bad", timeout=0.4, on_error=replace))
+
+    assert results == [0, 1, 2, 3, 4, ("replaced", 5, "TimeoutError"), 6, 7]
+    assert stage_of(run).lost_workers == 1
+
+
+def test_a_slow_handler_of_an_exception_is_not_ended():
+    def bad(value):
+        if value == 5:
+            raise ValueError("user-boom")
+        return value
+
+    def replace(item, error):
+        time.sleep(1.2)
+        return -item
+
+    results, run = finished(one_frame(range(8)).task(bad, name="bad", timeout=0.4, on_error=replace))
+
+    assert results == [0, 1, 2, 3, 4, -5, 6, 7]
+    assert stage_of(run).lost_workers == 0
