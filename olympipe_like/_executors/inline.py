@@ -66,7 +66,7 @@ class InlineExecutor:
         task = self._todo.popleft()
         if isinstance(task, ChunkTask):
             worker = task.worker
-            answers = self._programs[worker].run(task.chunk, task.leg, task.part_items, task.skip_items)
+            answers = self._programs[worker].run(task.chunk, task.leg, task.part_items)
         else:
             worker = task
             answers = self._paused.pop(worker)

@@ -19,7 +19,6 @@ class ChunkTask(NamedTuple):
     leg: int
     chunk: Chunk | None  # None: the leg has ended
     part_items: int
-    skip_items: int
 
 
 class ChunkAnswer(NamedTuple):

@@ -95,7 +95,7 @@ class _WorkerThread(threading.Thread):
     def _serve(self, program: Program) -> None:
         while isinstance(task := self.inbox.get(), ChunkTask):
             began = perf_counter()
-            for answer in program.run(task.chunk, task.leg, task.part_items, task.skip_items):
+            for answer in program.run(task.chunk, task.leg, task.part_items):
                 if self.abandoned:
                     return
                 seconds = perf_counter() - began

@@ -97,7 +97,7 @@ class Host:
                 sender = self._senders[self._stage_of[message.worker]][message.leg]
                 chunk = error.blame(sender, "the caller's process")
         self._decoding[message.worker] = perf_counter() - began
-        task = ChunkTask(message.worker, message.leg, chunk, message.part_items, message.skip_items)
+        task = ChunkTask(message.worker, message.leg, chunk, message.part_items)
         self._executor_of(message.worker).run(task)
 
     def _told(self, notice: Notice) -> None:

@@ -283,7 +283,7 @@ class LocalRun:
 
     def run_frame(self, command: RunFrame) -> None:
         chunk = self._chunk_of(command.frame) if command.frame is not None else None
-        task = ChunkTask(command.worker, command.leg, chunk, command.part_items, command.skip_items)
+        task = ChunkTask(command.worker, command.leg, chunk, command.part_items)
         self._executors[self._where[command.stage]].run(task)
 
     def go_on(self, command: ContinueFrame) -> None:

@@ -27,7 +27,16 @@ class Task:
     seconds: float = 0.0
     poison: tuple[GivenUp, ...] = ()
     counts: list[tuple[OpCounts, ...]] = field(default_factory=list)  # of the parts answered so far
+    reported: int = 0  # records of dropped items passed on so far
+    repeated: int = 0  # of them, those that come again because the frame is run again
     replay: bool = False  # answered before: a successor hears it again
+
+    def new_records(self, records: tuple[object, ...]) -> tuple[object, ...]:
+        """Return those not passed on before; a frame that is run again gives the same ones first."""
+        known = min(self.repeated, len(records))
+        self.repeated -= known
+        self.reported += len(records) - known
+        return records[known:]
 
 
 class Crew:

@@ -30,7 +30,7 @@ class WorkStage(Stage):
         self._legs = Legs(spec.take, tells_end=spec.flushes)
         self._suspects = Suspects(spec.worker_retries, spec.timeout_retries)
         self._memory = Memory(ledger.payloads) if spec.role is Role.SCAN and spec.may_die else None
-        self._given: dict[int, int] = {}  # frame number -> items taken over before its worker was lost
+        self._given: dict[int, tuple[int, int]] = {}  # frame -> items and records taken over before its worker was lost
         self._lost_early = 0
         self._taken = 0  # SCAN: key of the next frame taken
         self._last: int | None = None  # the key of the failed item's frame: nothing after it goes out
@@ -73,7 +73,7 @@ class WorkStage(Stage):
         self.ledger.payloads.hold(frame)
         late = self.ended or (self._last is not None and task.key > self._last)
         if not late:
-            self._note_dropped(event)
+            self._note_dropped(event, task)
         if event.more:
             self.crew.paused.add(event.worker)
         else:
@@ -103,14 +103,14 @@ class WorkStage(Stage):
             self._forget(task)
             self._given.pop(task.number, None)
 
-    def _note_dropped(self, event: FrameReturned) -> None:
+    def _note_dropped(self, event: FrameReturned, task: Task) -> None:
         failed = sum(counts.failed for counts in event.counts)
         if event.frame.failure is not None:
             failed -= 1  # that one is not dropped: it ends the run
         if failed > 0:
             self.ledger.failed_at[self.id] += failed
-        if event.records:
-            self.ledger.command(ReportDropped(self.id, event.records))
+        if records := task.new_records(event.records):
+            self.ledger.command(ReportDropped(self.id, records))
 
     def lost(self, event: WorkerLost) -> None:
         """Give a lost worker's frames to the others and start its successor."""
@@ -161,8 +161,8 @@ class WorkStage(Stage):
             task.edge.give_back(task.number, task.frame)
             if self._release is None:
                 self.withdraw(task.key)
-            elif task.given:
-                self._given[task.number] = task.given
+            elif task.given or task.reported:
+                self._given[task.number] = (task.given, task.reported)
             self._take_back_counts(task)
 
     def _succeed(self, slot: int, tasks: Iterable[Task]) -> None:
@@ -178,6 +178,7 @@ class WorkStage(Stage):
                 self._send(worker, replace(task, replay=True))
         for task in tasks:
             task.poison = self._suspects.poison(task.key)
+            task.repeated = task.reported
             self._take_back_counts(task)
             self._send(worker, task)
 
@@ -255,8 +256,9 @@ class WorkStage(Stage):
         self._take(edge, number)
         if self._release is None:
             self.grant(key, frame.count)
-        given = self._given.get(number, 0)
-        self._send(worker, Task(key, edge, number, frame, given, poison=self._suspects.poison(key)))
+        given, told = self._given.get(number, (0, 0))
+        poison = self._suspects.poison(key)
+        self._send(worker, Task(key, edge, number, frame, given, poison=poison, reported=told, repeated=told))
         return True
 
     def _take(self, edge: Edge, number: int) -> None:

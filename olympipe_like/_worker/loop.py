@@ -143,16 +143,16 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
             chunk = error.blame(order.senders[message.leg], order.title)
     port.accept(message.slot)
     poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
-    answers = program.run(
-        chunk, message.leg, message.part_items, message.skip_items, careful=message.careful, poison=poison
-    )
+    answers = program.run(chunk, message.leg, message.part_items, careful=message.careful, poison=poison)
+    skip = message.skip_items
     if message.replay:
         for answer in answers:
             last = answer
         port.connection.send(_heard_again(order, last, port, perf_counter() - began))
         return True
     for answer in answers:
-        _send(order, port, program, answer, program.snapshot(weight) if not answer.more else None, began)
+        snapshot = program.snapshot(weight) if not answer.more else None
+        skip -= _send(order, port, program, answer, snapshot, began, skip)
         if answer.more:
             # What follows belongs to this answer: no other frame is given to a worker that holds a generator.
             reply, _ = port.receive()
@@ -170,10 +170,15 @@ def _heard_again(order: WorkerOrder, answer: Answer, port: Port, seconds: float)
 
 
 def _send(
-    order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float
-) -> None:
+    order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float, skip: int
+) -> int:
+    """Send an answer without the first ``skip`` items; return how many were left out."""
     chunk, parts = encode_chunk(answer.chunk, order.label, order.title, program.result_attempts)
     answer = program.without_unsent(answer)
+    skipped = min(skip, len(chunk.items))
+    if skipped:
+        # Only now: who was told of them before counted what could be sent.
+        chunk, parts = encode_chunk(chunk.view(skipped, len(chunk.items) - skipped, ()), order.label, order.title)
     parcel, inline = port.place(parts) if parts else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
     port.connection.send(
@@ -194,3 +199,4 @@ def _send(
         ),
         inline,
     )
+    return skipped

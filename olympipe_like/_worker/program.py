@@ -139,7 +139,6 @@ class Program:
         chunk: Chunk | None,
         leg: int,
         part_items: int,
-        skip_items: int = 0,
         *,
         careful: bool = False,
         poison: Mapping[int, Failure] = _NO_POISON,
@@ -152,10 +151,7 @@ class Program:
         self._watch.begin(careful=careful, poison=poison)
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
         for part, more in parts:
-            skipped = min(skip_items, len(part.items))
-            skip_items -= skipped
-            out = part.view(skipped, len(part.items) - skipped, ()) if skipped else part
-            yield self._answer(out, more=more)
+            yield self._answer(part, more=more)
 
     async def run_async(self, chunk: Chunk | None, leg: int) -> Answer:
         """Return the answer to a frame, on an event loop that other frames share."""

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from olympipe_like import Pipeline, Retry
+from tests.faults.cases import Once, be_killed
 
 pytestmark = [pytest.mark.timeout(40)]
 
@@ -80,3 +81,50 @@ def test_a_slow_handler_of_an_exception_is_not_ended():
 
     assert results == [0, 1, 2, 3, 4, -5, 6, 7]
     assert stage_of(run).lost_workers == 0
+
+
+# -- parts and losses ----------------------------------------------------------------------------------------
+
+
+def test_an_exploded_item_that_cannot_be_sent_makes_no_other_come_twice(tmp_path):
+    once = Once(tmp_path)
+
+    def bad(value):
+        yield value
+        time.sleep(0.01)
+        yield (number for number in ())  # no generator can be pickled
+        time.sleep(0.01)
+        yield -value
+        time.sleep(0.01)
+        if value == 3 and once():
+            be_killed()
+        yield 100 + value
+
+    results, run = finished(Pipeline(range(1, 6)).explode(bad, name="bad", on_error="collect"))
+
+    assert results == [part for value in range(1, 6) for part in (value, -value, 100 + value)]
+    assert [failure.position for failure in run.failures] == [(number, 1) for number in range(5)]
+    assert (stage_of(run).items_out, stage_of(run).failed) == (15, 5)
+    assert stage_of(run).lost_workers == 1
+
+
+def test_a_dropped_item_is_told_once_although_its_frame_is_run_again(tmp_path):
+    once = Once(tmp_path)
+
+    def bad(value):
+        yield value
+        time.sleep(0.01)
+        if value == 2:
+            raise ValueError("user-boom")
+        yield -value
+        time.sleep(0.01)
+        if value == 4 and once():
+            be_killed()
+
+    pipe = one_frame(range(1, 6)).explode(bad, name="bad", on_error="collect")
+
+    results, run = finished(pipe)
+
+    assert results == [1, -1, 2, 3, -3, 4, -4, 5, -5]
+    assert [(failure.item, failure.text) for failure in run.failures] == [(2, "user-boom")]
+    assert (stage_of(run).failed, stage_of(run).lost_workers) == (1, 1)
