@@ -76,8 +76,18 @@ class Attempts:
                 error = later
         return None, error, tries
 
-    def judge(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure | Dropped | tuple[Any]:
-        """Return the failure that ends the stream here, `DROPPED`, or the item's replacement in a tuple."""
+    def judge(
+        self,
+        chunk: Chunk,
+        index: int,
+        error: BaseException,
+        tries: int,
+        accept: Callable[[Any, Any], Any] | None = None,
+    ) -> Failure | Dropped | tuple[Any]:
+        """Return the failure that ends the stream here, `DROPPED`, or the item's replacement in a tuple.
+
+        ``accept`` makes of item and replacement what stands for a result; what it raises is the handler's mistake.
+        """
         policy = self._policy.on_error
         if policy == "raise" or (self._inline and isinstance(error, KeyboardInterrupt)):
             return self.failure(chunk, index, error, tries)
@@ -87,10 +97,10 @@ class Attempts:
                 return self.failure(chunk, index, error, tries)
             try:
                 made = policy(chunk.items[index], told)
+                if made is not None and made is not SKIP:
+                    return (made if accept is None else accept(chunk.items[index], made),)
             except BaseException as later:  # noqa: BLE001 - the user's handler may raise anything
                 return self.failure(chunk, index, later, tries)
-            if made is not None and made is not SKIP:
-                return (made,)
         if self._keeps_items:
             self._record(self.failure(chunk, index, error, tries))
         return DROPPED

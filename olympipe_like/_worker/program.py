@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from olympipe_like._worker.steps import (
     Map,
     PerItem,
     Print,
+    Route,
     Select,
     Step,
     Tap,
@@ -94,9 +95,10 @@ class Program:
             case ops.ClassTask():
                 return Map(self._build(op), label, worker, *policy)
             case ops.Split():
-                return Map(partial(_split, op.function, op.legs), label, worker, *policy)
+                to_legs = partial(_to_legs, op.legs)
+                return Route(partial(_routed, op.function, to_legs), to_legs, label, worker, *policy)
             case ops.Partition():
-                return Map(partial(_partition, op.function), label, worker, *policy)
+                return Route(partial(_routed, op.function, _to_one_leg), _to_one_leg, label, worker, *policy)
             case ops.Filter():
                 return Select(callable_of(op.function), label, worker, *policy)
             case ops.NotNone():
@@ -242,12 +244,17 @@ class Program:
             close()
 
 
-def _split(function: Any, legs: int, item: Any) -> Any:
-    routed = callable_of(function)(item)
-    if len(routed) != legs:
-        raise ValueError(f"split into {legs} legs, but the function returned {len(routed)} values")
-    return routed
+def _routed(function: Any, route: Callable[[Any, Any], Any], item: Any) -> Any:
+    return route(item, callable_of(function)(item))
 
 
-def _partition(function: Any, item: Any) -> Any:
-    return (item, SKIP) if callable_of(function)(item) else (SKIP, item)
+def _to_legs(legs: int, item: Any, values: Any) -> Any:
+    del item
+    if len(values) != legs:
+        raise ValueError(f"split into {legs} legs, but the function returned {len(values)} values")
+    # Taken apart here, where it is the item's failure that there is no first or second of them, as in a set.
+    return tuple(values[leg] for leg in range(legs))
+
+
+def _to_one_leg(item: Any, verdict: Any) -> Any:
+    return (item, SKIP) if verdict else (SKIP, item)

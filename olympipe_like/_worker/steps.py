@@ -122,7 +122,7 @@ class PerItem(Step):
                         results.append(result)
                         continue
                     error = failed
-                verdict = self.attempts.judge(chunk, index, error, tries)
+                verdict = self.attempts.judge(chunk, index, error, tries, self.replacement)
                 if isinstance(verdict, Failure):
                     self.watch.leave()
                     return self._settle(chunk, results, dropped, verdict)
@@ -166,7 +166,9 @@ class PerItem(Step):
         for index, item in enumerate(chunk.items):
             call = partial(self.function, item)
             result, error, tries = await attempt(call, self.attempts, self.judge, self.timeout)
-            verdict = (result,) if error is None else self.attempts.judge(chunk, index, error, tries)
+            verdict: Failure | Dropped | tuple[Any] = (result,)
+            if error is not None:
+                verdict = self.attempts.judge(chunk, index, error, tries, self.replacement)
             if isinstance(verdict, Failure):
                 return self._settle(chunk, results, dropped, verdict)
             self._take(verdict, results, dropped)
@@ -175,6 +177,11 @@ class PerItem(Step):
     def judge(self, result: Any) -> Any:
         """Return what to keep of a result."""
         return result
+
+    def replacement(self, item: Any, made: Any) -> Any:
+        """Return what to keep of what ``on_error`` gave in the place of a result."""
+        del item
+        return made
 
     @abstractmethod
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
@@ -216,6 +223,26 @@ class Map(PerItem):
         return made if all(kept) else made.select(kept)
 
 
+class Route(Map):
+    """Split and partition: a result has a place for each leg."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        route: Callable[[Any, Any], Any],
+        label: Label,
+        worker: str,
+        attempts: Attempts,
+        watch: Watch,
+    ) -> None:
+        super().__init__(function, label, worker, attempts, watch)
+        self._route = route
+
+    def replacement(self, item: Any, made: Any) -> Any:
+        """Return where the item goes, as if the function had said so."""
+        return self._route(item, made)
+
+
 class Select(PerItem):
     """Filter: the items whose result is true."""
 
@@ -228,6 +255,11 @@ class Select(PerItem):
     def judge(self, result: Any) -> bool:
         """Return the truth of a result."""
         return bool(result)
+
+    def replacement(self, item: Any, made: Any) -> bool:
+        """Return the verdict given in the place of the function's."""
+        del item
+        return bool(made)
 
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the items kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 
 from olympipe_like import Pipeline, Retry
@@ -128,3 +129,58 @@ def test_a_dropped_item_is_told_once_although_its_frame_is_run_again(tmp_path):
     assert results == [1, -1, 2, 3, -3, 4, -4, 5, -5]
     assert [(failure.item, failure.text) for failure in run.failures] == [(2, "user-boom")]
     assert (stage_of(run).failed, stage_of(run).lost_workers) == (1, 1)
+
+
+# -- what on_error gives, where a result is more than a value ------------------------------------------------
+
+executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+
+
+def failing_at_two(value):
+    if value == 2:
+        raise ValueError("user-boom")
+    return True
+
+
+@executors
+@pytest.mark.parametrize(("verdict", "kept"), [(1, [0, 1, 2, 3]), (0, [0, 1, 3])])
+def test_the_replacement_of_a_filter_is_its_verdict(verdict, kept, executor):
+    pipe = Pipeline(range(4)).filter(failing_at_two, on_error=lambda item, error: verdict)
+
+    assert pipe.wait_for_result(executor=executor) == kept
+
+
+@executors
+def test_a_verdict_without_a_truth_is_the_handlers_failure(executor):
+    pipe = Pipeline(range(4)).filter(failing_at_two, on_error=lambda item, error: np.zeros(2))
+
+    with pytest.raises(ValueError, match=r"truth value of an array .* item 2: 2"):
+        pipe.wait_for_result(executor=executor)
+
+
+@executors
+def test_the_replacement_of_a_partition_is_its_verdict(executor):
+    true, false = Pipeline(range(4)).partition(failing_at_two, on_error=lambda item, error: 0)
+
+    assert Pipeline.wait_for_all_results([true, false], executor=executor) == [[0, 1, 3], [2]]
+
+
+@executors
+def test_the_replacement_of_a_split_has_a_value_for_each_leg(executor):
+    def halves(value):
+        return failing_at_two(value), value
+
+    first, second = Pipeline(range(4)).split(halves, n=2, on_error=lambda item, error: (None, -item))
+    assert Pipeline.wait_for_all_results([first, second], executor=executor) == [[True] * 3, [0, 1, -2, 3]]
+
+    first, second = Pipeline(range(4)).split(halves, n=2, on_error=lambda item, error: (item,))
+    with pytest.raises(ValueError, match=r"split into 2 legs, but .* 1 values — item 2: 2"):
+        first.wait_for_result(executor=executor)
+
+
+@executors
+@pytest.mark.parametrize("routed", [{1, 2}, {"one": 1, "two": 2}], ids=["set", "dict"])
+def test_values_for_legs_that_have_no_order_are_the_items_failure(routed, executor):
+    first, _ = Pipeline(range(4)).split(lambda value: routed if value == 2 else (value, value), n=2, on_error="skip")
+
+    assert first.wait_for_result(executor=executor) == [0, 1, 3]
