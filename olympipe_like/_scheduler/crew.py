@@ -64,6 +64,11 @@ class Crew:
         self._ledger.command(StartWorker(worker, self._spec.id, slot))
         return worker
 
+    def note_ready(self, worker: WorkerId) -> int:
+        """Note that a worker has loaded its function; return its slot."""
+        self.ready.add(worker)
+        return self._slots[worker]
+
     def give(self, worker: WorkerId, task: Task) -> None:
         """Put a task into a worker's hands."""
         self._tasks[worker].append(task)
@@ -96,8 +101,14 @@ class Crew:
         worker = min(fit, key=lambda each: (len(self._tasks[each]), each))
         return worker if len(self._tasks[worker]) < ahead else None
 
-    def retire(self, items: int) -> list[int]:
-        """End the workers with nothing in hand that are worn out, or would be by so many items; return their slots."""
+    def retire(self, items: int, *, keep: bool = False) -> list[int]:
+        """End the workers with nothing in hand that are worn out, or would be by so many items; return their slots.
+
+        ``keep``: nobody can take their place, so that none is.
+        """
+        if keep:
+            self._worn_out.clear()
+            return []
         most = self._spec.max_items
         if most is not None:
             self._worn_out.update(worker for worker, done in self._items.items() if done and done + items > most)

@@ -5,6 +5,7 @@ Knows neither windows nor merging.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ from olympipe_like._model.events import WorkerLost
 from olympipe_like._model.failure import GivenUp
 from olympipe_like._scheduler.crew import Task
 from olympipe_like._scheduler.ledger import Payloads
+
+IDLE_LOSSES = 100
+"""Workers that may be lost with nothing in hand between two answers: somebody ends them, or they end by themselves."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,22 @@ class Suspects:
         self._worker_retries = worker_retries
         self._timeout_retries = timeout_retries
         self._cases: dict[int, _Case] = {}
+        self._early: Counter[int] = Counter()  # slot -> workers lost there before they were ready, in a row
+        self._idle = 0  # workers lost with nothing in hand since the stage's last answer
+
+    def came_along(self, slot: int) -> None:
+        """Note that a worker has loaded its function."""
+        del self._early[slot]
+
+    def lost_early(self, slot: int) -> int | None:
+        """Note the loss of a worker that was not ready; return the number of attempts if there should be no more."""
+        self._early[slot] += 1
+        return self._early[slot] if self._early[slot] > self._worker_retries else None
+
+    def lost_idle(self) -> int | None:
+        """Note the loss of a worker with nothing in hand; return the number of attempts if there should be no more."""
+        self._idle += 1
+        return self._idle if self._idle > max(IDLE_LOSSES, self._worker_retries) else None
 
     def is_suspect(self, key: int) -> bool:
         """Whether a frame has cost a worker before."""
@@ -66,6 +86,7 @@ class Suspects:
     def cleared(self, key: int) -> None:
         """Forget a frame that was answered."""
         self._cases.pop(key, None)
+        self._idle = 0
 
 
 class Memory:

@@ -31,7 +31,6 @@ class WorkStage(Stage):
         self._suspects = Suspects(spec.worker_retries, spec.timeout_retries)
         self._memory = Memory(ledger.payloads) if spec.role is Role.SCAN and spec.may_die else None
         self._given: dict[int, tuple[int, int]] = {}  # frame -> items and records taken over before its worker was lost
-        self._lost_early = 0
         self._taken = 0  # SCAN: key of the next frame taken
         self._last: int | None = None  # the key of the failed item's frame: nothing after it goes out
         self._blocked = False
@@ -51,8 +50,7 @@ class WorkStage(Stage):
 
     def ready(self, event: WorkerReady) -> None:
         """A worker has come so far: what befalls it now says nothing against its stage."""
-        self.crew.ready.add(event.worker)
-        self._lost_early = 0
+        self._suspects.came_along(self.crew.note_ready(event.worker))
 
     def returned(self, event: FrameReturned) -> None:
         """Take a worker's answer."""
@@ -125,16 +123,17 @@ class WorkStage(Stage):
         head = tasks[0] if tasks else None
         attempts: int | None = None
         if event.excused:
-            attempts = None
+            pass  # we ended it by mistake
         elif not was_ready:  # whatever it was given had no part in it
-            self._lost_early += 1
-            attempts = self._lost_early if self._lost_early > self.spec.worker_retries else None
-        elif head is not None:
+            attempts = self._suspects.lost_early(slot)
+        elif head is None:
+            attempts = self._suspects.lost_idle()
+        else:
             # Alone in its frame an item is known without being noted; not so among what a stage remembers.
             one_item = head.frame is not None and head.frame.count == 1 and self.spec.role is Role.MAP
+            before = self._suspects.poison(head.key)
             attempts = self._suspects.lost(head, event, slot, one_item=one_item and not self.spec.parts)
-            if event.timed_out and not any(case.timed_out for case in self._suspects.poison(head.key)):
-                self.tally.retried += 1
+            self.tally.retried += event.timed_out and self._suspects.poison(head.key) == before
         if self.spec.role is Role.SCAN and (self._memory is None or self._memory.is_lost):
             attempts = attempts or 1
         if attempts is not None:
@@ -288,7 +287,8 @@ class WorkStage(Stage):
         self.finish(edge, number, frame)
 
     def _free_worker(self, items: int = 0) -> WorkerId | None:
-        for slot in self.crew.retire(items):
+        keep = self._memory is not None and self._memory.is_lost  # what it remembers cannot be handed on
+        for slot in self.crew.retire(items, keep=keep):
             self._succeed(slot, [])
         return self.crew.free(1 if self._release is not None else frames_ahead(self.inputs[0].sizers, self.id))
 

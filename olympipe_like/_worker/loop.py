@@ -148,6 +148,7 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
     if message.replay:
         for answer in answers:
             last = answer
+        program.heard_again(weight)
         port.connection.send(_heard_again(order, last, port, perf_counter() - began))
         return True
     for answer in answers:

@@ -232,6 +232,10 @@ class Program:
         """Return what the steps remember now if that is due, after a frame of so many bytes; None: not now."""
         return self._snapshots.after(nbytes, self._open_legs) if self._remembers else None
 
+    def heard_again(self, nbytes: int) -> None:
+        """Note a frame of so many bytes that a predecessor has answered."""
+        self._snapshots.heard(nbytes)
+
     def restore(self, snapshot: bytes) -> None:
         """Remember what a predecessor did."""
         self._open_legs = self._snapshots.restore(snapshot)

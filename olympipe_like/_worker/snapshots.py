@@ -37,8 +37,7 @@ class Snapshots:
         """Return a snapshot if one is due after a frame of so many bytes."""
         if self._impossible:
             return CANNOT_BE_KEPT
-        self._frames += 1
-        self._nbytes += nbytes
+        self.heard(nbytes)
         if not self._is_due():
             return None
         began = perf_counter()
@@ -51,6 +50,11 @@ class Snapshots:
         self._since = perf_counter()
         self._cost = self._since - began
         return data
+
+    def heard(self, nbytes: int) -> None:
+        """Count a frame, one that a predecessor answered too: the hub keeps it until there is a snapshot."""
+        self._frames += 1
+        self._nbytes += nbytes
 
     def _is_due(self) -> bool:
         if not any(step.held for step in self._steps):

@@ -105,7 +105,7 @@ class Simulation:
         self.next_payload = 0
         self.costs: Counter[tuple[StageId, int, int]] = Counter()  # frame -> workers it has cost
         self.answered: set[tuple[StageId, int, int]] = set()
-        self.early: Counter[StageId] = Counter()  # workers lost since one was ready, before they were
+        self.early: Counter[tuple[StageId, int]] = Counter()  # slot -> workers lost there before they were ready
         self.undelivered: dict[StageId, deque[Frame]] = {}
         self.delivered: dict[StageId, list[Item]] = {s.id: [] for s in self.specs if s.role is Role.SINK}
         self.failures: dict[StageId, Failed | None] = dict.fromkeys(self.delivered)
@@ -241,7 +241,7 @@ class Simulation:
         worker = self.workers[number]
         if not worker.ready:
             worker.ready = True
-            self.early[worker.stage] = 0
+            del self.early[worker.stage, worker.slot]
             self._event(e.WorkerReady(at=self.now, worker=number))
 
     def answer(self, number: WorkerId) -> None:
@@ -328,8 +328,8 @@ class Simulation:
         wanted = not self.finished and not self.scheduler.stages[worker.stage].ended
         attempts = 0
         if not worker.ready:
-            self.early[worker.stage] += 1
-            attempts = self.early[worker.stage]
+            self.early[worker.stage, worker.slot] += 1
+            attempts = self.early[worker.stage, worker.slot]
         elif worker.queue:
             head = worker.queue[0]
             self.costs[head.key] += 1

@@ -190,17 +190,50 @@ def test_losses_of_different_frames_do_not_add_up():
     assert results(run.run()) == list(range(8))
 
 
-def test_workers_that_die_before_any_answer_end_the_run():
+def test_a_worker_that_dies_again_and_again_before_any_answer_ends_the_run():
     run = play(n.task(n.source(range(9)), workers=2))
 
     for _ in range(3):
         assert run.failed is None
-        worker = workers(run)[0]
+        worker = workers(run)[-1]  # its successor, the next time
         run.workers[worker].state = "dead"
         run.report_loss(worker)
 
     assert run.failed.attempts == 3
     assert run.failed.frame is None
+
+
+def test_each_of_many_workers_may_die_before_any_answer():
+    run = play(n.task(n.source(range(9)), workers=5))
+
+    for worker in workers(run):
+        run.lose(worker)
+
+    assert run.failed is None
+    assert results(run.run()) == list(range(9))
+
+
+def test_a_worker_whose_memory_cannot_be_written_down_is_not_replaced_for_its_age():
+    specs = [
+        StageSpec(id=0, name="numbers", role=Role.SOURCE),
+        StageSpec(
+            id=1, name="sum", role=Role.SCAN, inputs=(0,), workers=1, flushes=True, may_die=True, max_items=1, max_rss=1
+        ),
+        StageSpec(id=2, name="results", role=Role.SINK, inputs=(1,)),
+    ]
+    (made,) = [stage for stage in lay_out([n.batch(n.source(range(9)), 9)]).stages if stage.segment is not None]
+    run = Simulation(specs, sources={0: Source(range(9))}, models={1: _maker(made.segment)}, item_seconds=0.03)
+    (worker,) = run.workers_of(1)
+    run.pull(0, 1)
+    frame = run._frame(1, Chunk([], (1,)))
+    run.workers[worker].queue.clear()
+
+    answer = {"frame": frame, "counts": (OpCounts(),), "seconds": 0.0, "snapshot": b"", "rss": 2}
+    run._event(e.FrameReturned(at=run.now, worker=worker, **answer))
+    run.pull(0, 1)
+
+    assert run.workers_of(1) == [worker]
+    assert len(run.workers[worker].queue) == 1
 
 
 def test_idle_workers_that_die_later_are_replaced_without_end():
@@ -341,3 +374,20 @@ def test_a_lost_workers_room_is_given_back():
         run.consume(run.stage("results"))
 
     assert results(run.run()) == list(range(30))
+
+
+def test_idle_workers_that_die_without_end_end_the_run():
+    run = play(n.task(n.source(range(3))), item_seconds=0.03)
+    run.pull(0, 1)
+    run.answer(*workers(run))
+
+    for _ in range(100):
+        run.lose(*workers(run))
+    assert run.failed is None
+    (worker,) = workers(run)
+    run.make_ready(worker)
+    run.workers[worker].state = "lost"
+    run._event(e.WorkerLost(at=run.now, worker=worker, exit_code=-11))
+
+    assert run.failed.attempts == 101
+    assert run.failed.frame is None
