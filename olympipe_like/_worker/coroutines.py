@@ -11,9 +11,16 @@ if TYPE_CHECKING:
 
 
 async def attempt(
-    call: Callable[[], Any], attempts: Attempts, judge: Callable[[Any], Any], timeout: float | None
+    call: Callable[[], Any],
+    attempts: Attempts,
+    judge: Callable[[Any], Any],
+    timeout: float | None,
+    rest: Callable[[], None],
 ) -> tuple[Any, BaseException | None, int]:
-    """Call, and again as often as allowed; return the result, or the last exception, and the number of tries."""
+    """Call, and again as often as allowed; return the result, or the last exception, and the number of tries.
+
+    ``rest`` is called after each try that failed.
+    """
     tries = 0
     waits = attempts.waits()
     while True:
@@ -23,6 +30,7 @@ async def attempt(
         except _Cancelled as stopped:
             raise asyncio.CancelledError from stopped
         except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
+            rest()
             wait = next(waits, None) if attempts.may_retry(error) else None
             if wait is None:
                 return None, error, tries
@@ -54,6 +62,16 @@ async def _result(given: Any, timeout: float | None) -> Any:
         raise _Cancelled from stopped
     if not done:
         own.cancel()
-        await asyncio.wait({own}, timeout=1.0)  # its finally blocks; one that goes on regardless is left behind
+        own.add_done_callback(_forget)
+        try:
+            await asyncio.wait({own}, timeout=1.0)  # its finally blocks; one that goes on regardless is left behind
+        except asyncio.CancelledError as stopped:
+            raise _Cancelled from stopped
         raise TimeoutError(f"took longer than timeout={timeout:g} s")
     return own.result()
+
+
+def _forget(given_up: asyncio.Future[Any]) -> None:
+    """Look at what a coroutine that was given up came to, or asyncio complains that nobody did."""
+    if not given_up.cancelled():
+        given_up.exception()

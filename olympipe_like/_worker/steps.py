@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from itertools import compress
+from itertools import chain, compress, repeat
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -164,15 +164,27 @@ class PerItem(Step):
         results: list[Any] = []
         dropped: list[int] = []
         for index, item in enumerate(chunk.items):
-            call = partial(self.function, item)
-            result, error, tries = await attempt(call, self.attempts, self.judge, self.timeout)
+            call = self._watched(item) if self.watch.active else partial(self.function, item)
+            result, error, tries = await attempt(call, self.attempts, self.judge, self.timeout, self.watch.rest)
             verdict: Failure | Dropped | tuple[Any] = (result,)
             if error is not None:
                 verdict = self.attempts.judge(chunk, index, error, tries, self.replacement)
             if isinstance(verdict, Failure):
+                self.watch.leave()
                 return self._settle(chunk, results, dropped, verdict)
             self._take(verdict, results, dropped)
+        self.watch.leave()
         return self._settle(chunk, results, dropped)
+
+    def _watched(self, item: Any) -> Callable[[], Any]:
+        """Return what calls the function with an item and tells the hub that it is at it, or at it again."""
+        begin = chain((self.watch.enter,), repeat(self.watch.again))
+
+        def call() -> Any:
+            next(begin)()
+            return self.function(item)
+
+        return call
 
     def judge(self, result: Any) -> Any:
         """Return what to keep of a result."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 
 import numpy as np
@@ -184,3 +186,96 @@ def test_values_for_legs_that_have_no_order_are_the_items_failure(routed, execut
     first, _ = Pipeline(range(4)).split(lambda value: routed if value == 2 else (value, value), n=2, on_error="skip")
 
     assert first.wait_for_result(executor=executor) == [0, 1, 3]
+
+
+# -- coroutines ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["killed", "timed out"])
+def test_a_coroutine_in_a_process_is_watched_like_a_function(how):
+    async def bad(value):
+        await asyncio.sleep(0)
+        if value == 5 and how == "killed":
+            be_killed()
+        if value == 5:
+            await asyncio.sleep(60)
+        return value
+
+    pipe = one_frame(range(8)).task(bad, name="bad", executor="process", timeout=1.0, on_error="collect")
+
+    results, run = finished(pipe, stall_timeout=20)
+
+    assert results == [0, 1, 2, 3, 4, 6, 7]
+    (failure,) = run.failures
+    assert failure.item == 5
+
+
+def test_a_coroutine_in_a_process_may_wait_long_for_its_next_try():
+    async def bad(value):
+        if value == 5:
+            raise ValueError("user-boom")
+        return value
+
+    options = {"timeout": 0.4, "retries": Retry(1, wait=1.2), "on_error": "collect"}
+    results, run = finished(one_frame(range(8)).task(bad, name="bad", executor="process", **options))
+
+    assert results == [0, 1, 2, 3, 4, 6, 7]
+    assert [failure.text for failure in run.failures] == ["user-boom"]
+    assert stage_of(run).lost_workers == 0
+
+
+def test_what_a_coroutine_raises_after_its_timeout_is_nobodys_affair(caplog):
+    async def bad(value):
+        try:
+            await asyncio.sleep(60 if value == 2 else 0)
+        except asyncio.CancelledError:
+            raise LookupError("too late") from None
+        return value
+
+    results, _ = finished(Pipeline(range(4)).task(bad, timeout=0.3, on_error="skip"))
+    gc.collect()
+
+    assert results == [0, 1, 3]
+    assert "too late" not in caplog.text
+
+
+# -- counts, and workers that are replaced for their age -----------------------------------------------------
+
+
+def test_every_item_that_is_tried_again_after_its_timeout_counts_as_retried():
+    def bad(value):
+        if value in {2, 5}:
+            time.sleep(60)
+        return value
+
+    results, run = finished(one_frame(range(8)).task(bad, name="bad", timeout=0.3, retries=1, on_error="skip"))
+
+    assert results == [0, 1, 3, 4, 6, 7]
+    assert (stage_of(run).retried, stage_of(run).lost_workers) == (2, 4)
+
+
+def test_a_worker_that_remembers_what_cannot_be_pickled_is_kept():
+    def bad(value):
+        return (value for _ in range(1))
+
+    pipe = Pipeline(range(200)).task(bad, max_items_per_worker=40, queue_size=4)
+
+    assert pipe.batch(100, collate=lambda batch: [next(item) for item in batch]).wait_for_result() == [
+        list(range(100)),
+        list(range(100, 200)),
+    ]
+
+
+def test_young_workers_before_a_batch_do_not_run_all_of_it_again_and_again(tmp_path):
+    calls = tmp_path / "calls"
+
+    def bad(value):
+        with calls.open("a") as file:
+            file.write("x")
+        return value
+
+    batches = Pipeline(range(100)).task(bad, max_items_per_worker=2).batch(100).wait_for_result()
+
+    assert batches == [list(range(100))]
+    # Each of the 50 workers hears again what came since the last snapshot, and one is written every 16 frames.
+    assert len(calls.read_text()) < 100 * 17
