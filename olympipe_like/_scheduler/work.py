@@ -122,13 +122,11 @@ class WorkStage(Stage):
             return
         head = tasks[0] if tasks else None
         attempts: int | None = None
-        if event.excused:
-            pass  # we ended it by mistake
-        elif not was_ready:  # whatever it was given had no part in it
+        if not was_ready:  # whatever it was given had no part in it
             attempts = self._suspects.lost_early(slot)
         elif head is None:
             attempts = self._suspects.lost_idle()
-        else:
+        elif not event.excused:
             # Alone in its frame an item is known without being noted; not so among what a stage remembers.
             one_item = head.frame is not None and head.frame.count == 1 and self.spec.role is Role.MAP
             before = self._suspects.poison(head.key)
