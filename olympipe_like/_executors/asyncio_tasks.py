@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
@@ -36,11 +36,11 @@ class AsyncExecutor:
             self._thread.start()
         task = self._workers[worker] = _WorkerTask(self._segments[stage], worker, slot, self._tell)
         self._running += 1
-        self._loop.call_soon_threadsafe(self._begin, task)
+        self._call(self._begin, task)
 
     def run(self, task: ChunkTask) -> None:
         """Put a frame into the worker's inbox."""
-        self._loop.call_soon_threadsafe(self._workers[task.worker].inbox.put_nowait, task)
+        self._call(self._workers[task.worker].inbox.put_nowait, task)
 
     def go_on(self, worker: WorkerId) -> None:
         """Never asked: these workers answer in one part."""
@@ -48,17 +48,14 @@ class AsyncExecutor:
 
     def stop(self, worker: WorkerId) -> None:
         """Ask the worker to end."""
-        self._loop.call_soon_threadsafe(self._workers[worker].inbox.put_nowait, None)
+        self._call(self._workers[worker].inbox.put_nowait, None)
 
     def abandon(self) -> None:
         """Cancel all workers and wait a little for the loop to end."""
         if self._thread is None:
             self._loop.close()
         elif self._thread.is_alive():
-            try:
-                self._loop.call_soon_threadsafe(self._cancel_all)
-            except RuntimeError:
-                pass  # the loop has closed since
+            self._call(self._cancel_all)
             self._thread.join(JOIN_SECONDS)
 
     def stacks(self) -> list[WorkerStack]:
@@ -70,6 +67,13 @@ class AsyncExecutor:
         ]
         thread = stacks.of_thread(self._thread.ident) if self._thread is not None else ""
         return [*found, WorkerStack("event loop, thread olympipe-async", thread)] if thread else found
+
+    def _call(self, what: Callable[..., object], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *arguments)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise  # else the run has ended since, and nobody is left to do it
 
     def _begin(self, task: _WorkerTask) -> None:
         future = self._loop.create_task(task.live())

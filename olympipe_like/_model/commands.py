@@ -27,6 +27,7 @@ class RunFrame(NamedTuple):
     part_items: int  # how many items an answering part should have at most
     skip_items: int = 0  # items of the answer that an earlier, lost worker already gave
     careful: bool = False  # note for each item that it has begun: a loss must tell whose it was
+    rehearsed: bool = False  # and pickle each result at once: that may be what ends the worker
     poison: tuple[GivenUp, ...] = ()  # items not to be run
     replay: bool = False  # answered before: a successor hears it for its memory only
 

@@ -256,6 +256,7 @@ class HubRun:
             skip_items=command.skip_items,
             slot=self._vault.grant(worker.peer, command.stage, worker.in_hand),
             careful=command.careful,
+            rehearsed=command.rehearsed,
             poison=tuple((case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison),
             replay=command.replay,
         )

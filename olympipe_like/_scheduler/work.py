@@ -188,10 +188,11 @@ class WorkStage(Stage):
 
     def _send(self, worker: WorkerId, task: Task) -> None:
         self.crew.give(worker, task)
-        careful = self.spec.careful or self._suspects.is_suspect(task.key)
+        rehearsed = self.spec.worker_retries == 0 or self._suspects.is_suspect(task.key)
+        careful = self.spec.careful or rehearsed
         leg, size = task.edge.leg, self._part_items()
         self.ledger.command(
-            RunFrame(worker, self.id, leg, task.frame, size, task.given, careful, task.poison, task.replay)
+            RunFrame(worker, self.id, leg, task.frame, size, task.given, careful, rehearsed, task.poison, task.replay)
         )
 
     def _forget(self, task: Task) -> None:

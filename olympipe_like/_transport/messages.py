@@ -42,6 +42,7 @@ class Run(NamedTuple):
     skip_items: int
     slot: SlotGrant
     careful: bool = False  # note for each item that it has begun
+    rehearsed: bool = False  # and pickle its result at once
     poison: tuple[tuple[int, bytes], ...] = ()  # items not to be run, and the failure to report instead
     replay: bool = False  # answered before: only the worker's memory is wanted
 

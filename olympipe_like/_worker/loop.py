@@ -143,7 +143,14 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
             chunk = error.blame(order.senders[message.leg], order.title)
     port.accept(message.slot)
     poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
-    answers = program.run(chunk, message.leg, message.part_items, careful=message.careful, poison=poison)
+    answers = program.run(
+        chunk,
+        message.leg,
+        message.part_items,
+        careful=message.careful,
+        rehearsed=message.rehearsed,
+        poison=poison,
+    )
     skip = message.skip_items
     if message.replay:
         for answer in answers:

@@ -143,14 +143,15 @@ class Program:
         part_items: int,
         *,
         careful: bool = False,
+        rehearsed: bool = False,
         poison: Mapping[int, Failure] = _NO_POISON,
     ) -> Iterator[Answer]:
         """Give the answers to a frame, or (``None``) to the end of a leg.
 
-        ``careful``: note for each item that it has begun; ``poison``: the items not to be run, and what is to be said
-        of them instead.
+        ``careful``: note for each item that it has begun; ``rehearsed``: and pickle its result at once; ``poison``: the
+        items not to be run, and what is to be said of them instead.
         """
-        self._watch.begin(careful=careful, poison=poison)
+        self._watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
         for part, more in parts:
             yield self._answer(part, more=more)

@@ -64,6 +64,7 @@ class Spread(Step):
                     part.failed += 1
                     break
                 part.note(index, given, before)
+                self.watch.rehearse(part.items[before:])
                 now = perf_counter()
                 step = step * 2 if now - at < PART_SECONDS / 8 else 1
                 if len(part.items) >= limit or (part.items and now - part.began >= PART_SECONDS):

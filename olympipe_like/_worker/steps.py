@@ -141,7 +141,9 @@ class PerItem(Step):
         """As `apply`, telling the hub which item it is at."""
         for item in items:
             self.watch.enter()
-            results.append(self.judge(self.function(item)))
+            result = self.judge(self.function(item))
+            self.watch.rehearse((result,))
+            results.append(result)
 
     def _once_more(self, item: Any) -> Any:
         self.watch.again()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from olympipe_like._model.failure import Failure
+from olympipe_like._transport.codec import EncodingError, encode_item
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Poisoned
 
@@ -22,11 +23,13 @@ class Watch:
         self._cell = cell
         self._poison = _NONE
         self._ordinal = -1
+        self._rehearsed = False
         self.active = False
 
-    def begin(self, *, careful: bool, poison: Mapping[int, Failure] = _NONE) -> None:
+    def begin(self, *, careful: bool, rehearsed: bool = False, poison: Mapping[int, Failure] = _NONE) -> None:
         """Begin a frame."""
         self.active = bool(poison) or (careful and self._cell is not None)
+        self._rehearsed = rehearsed and self._cell is not None
         self._poison = poison
         self._ordinal = -1
 
@@ -44,6 +47,15 @@ class Watch:
         if self._ordinal in self._poison:
             self.rest()
             raise Poisoned(self._poison[self._ordinal])
+
+    def rehearse(self, results: Iterable[object]) -> None:
+        """Pickle what the item at hand became, if asked to: should that end the worker, the hub knows by which item."""
+        if self._rehearsed:
+            for result in results:
+                try:
+                    encode_item(result)
+                except EncodingError:
+                    continue  # met again, and dealt with, when the whole frame is sent
 
     def again(self) -> None:
         """Begin the same item once more: another try, or the next part of what it gives."""

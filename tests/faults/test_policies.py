@@ -636,3 +636,26 @@ def test_the_books_of_a_run_with_failures_and_losses_agree():
     assert results == OTHERS
     assert run.report.balanced
     assert "Every item is accounted for." in str(run.report)
+
+
+class EndsWhoPicklesIt:
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.fault("T13")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("executor", ["task", "explode"])
+def test_an_item_whose_result_ends_whoever_pickles_it_is_found_and_can_be_left_out(workers, executor):
+    def make(value):
+        result = EndsWhoPicklesIt() if value == BAD else value
+        return [result] if executor == "explode" else result
+
+    operator = getattr(Pipeline(ITEMS).task(stage_one_ok), executor)
+
+    error = outcome(operator(make, workers=workers))[1]
+    results, _ = finished(operator(make, workers=workers, on_error="skip"))
+
+    assert isinstance(error, WorkerLost)
+    assert (error.position, error.item) == (f"item {AT}", repr(BAD))
+    assert results == OTHERS
