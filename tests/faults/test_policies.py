@@ -8,6 +8,7 @@ import signal
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 import olympipe_like
@@ -576,6 +577,42 @@ def test_a_run_with_a_memory_limit_gives_the_same():
     results, _ = finished(pipe, memory="2GB")
 
     assert [int(array[0]) for array in results] == list(ITEMS)
+
+
+def tree_bytes():
+    """Return what this program and all its processes hold, pages they share counted once."""
+    me = psutil.Process()
+    total = 0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            total += process.memory_full_info().pss
+        except psutil.NoSuchProcess:
+            continue  # it has just ended
+    return total
+
+
+@pytest.mark.fault("T38")
+@pytest.mark.parametrize(("memory", "most_ahead"), [("8MiB", 60), (None, 420)])
+def test_a_fast_source_of_large_items_fills_no_more_than_the_bound(memory, most_ahead):
+    size = 256 << 10
+    pulled = []
+
+    def numbers():
+        for number in range(2000):
+            pulled.append(number)
+            yield bytes([number % 251]) * size
+
+    options = {} if memory is None else {"memory": memory}
+    with Pipeline(numbers()).task(bytes, workers=2).task(bytearray, workers=2).run(**options) as run:
+        results = iter(run)
+        first = [next(results) for _ in range(3)]
+        before = tree_bytes()
+        time.sleep(1.0)  # all the time that a source which nobody holds back would need
+        ahead, grown = len(pulled) - len(first), tree_bytes() - before
+
+    # Three edges share the memory; a frame in each worker's hands, and those of the source and the caller, come on top.
+    assert ahead <= most_ahead
+    assert grown <= (most_ahead + 20) * size
 
 
 @pytest.mark.fault("T38")

@@ -171,15 +171,23 @@ class Gate:
 
 def family():
     """Return the workers: what the hubs, our only children, have forked."""
-    return {
-        process.pid: process for process in psutil.Process().children(recursive=True) if process.ppid() != os.getpid()
-    }
+    workers = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.ppid() != os.getpid():
+                workers[process.pid] = process
+        except psutil.NoSuchProcess:
+            continue  # it has ended since it was listed
+    return workers
 
 
 def idle():
     """Whether all workers wait for work."""
     workers = family().values()
-    return workers and all(process.status() == psutil.STATUS_SLEEPING for process in workers)
+    try:
+        return workers and all(process.status() == psutil.STATUS_SLEEPING for process in workers)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager
