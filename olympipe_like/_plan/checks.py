@@ -99,9 +99,12 @@ def max_failures(where: str, value: object) -> int | float:
 
 def policy(where: str, options: Mapping[str, object], executor_name: ExecutorName) -> Policy:
     """Return the policy these options describe."""
-    unknown = set(options) - set(PolicyOptions.__annotations__)
+    known = set(PolicyOptions.__annotations__)
+    unknown = set(options) - known
     if unknown:
-        raise PlanTypeError(f"{where}: unknown option {min(unknown)!r}")
+        raise PlanTypeError(
+            f"{where}: unknown option {min(unknown)!r}; of policies there are {', '.join(sorted(known))}"
+        )
     on_error = options.get("on_error", "raise")
     if on_error not in ("raise", "skip", "collect"):
         if not callable(on_error):
