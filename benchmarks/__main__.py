@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import tables
-from benchmarks.measure import Outcome, Series, Task, compare, say, take_turns
+from benchmarks.measure import ROOT, Outcome, Series, Task, compare, say, take_turns
 from benchmarks.once import MODULES
 from benchmarks.workloads import (
     IMAGES_VARIABLE,
@@ -104,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parse(arguments)
     facts = tables.machine()
     print(f"{facts}; {'quick, ' if asked.quick else ''}medians of {asked.repeat}", flush=True)
+    for package in ("olympipe_like", "benchmarks"):
+        # As pip does with what it installs; a clone has no bytecode, and with PYTHONDONTWRITEBYTECODE gets none.
+        compileall.compile_dir(ROOT / package, quiet=1)
     os.environ[LOOPS_VARIABLE] = str(calibrate())
     with tempfile.TemporaryDirectory(prefix="benchmark-images-") as folder:
         os.environ[IMAGES_VARIABLE] = folder

@@ -44,8 +44,8 @@ class Pipeline(Runnable[T]):
     Notes
     -----
     The source runs ahead of the consumer by no more than the windows allow. Before each stage, and before the
-    consumer, up to ``queue_size`` items wait; by default 256 items, or 8 frames of about a millisecond's work each
-    (at most 4096 items) where that is more, but not more than about 32 MiB.
+    consumer, up to ``queue_size`` items wait; by default 256 items, or 8 frames of some milliseconds' work each
+    (at most 16 384 items) where that is more, but not more than about 32 MiB.
 
     Stages with a function of the user's accept, by keyword, what is to become of an item that fails:
 

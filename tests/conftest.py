@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import signal
@@ -20,6 +21,13 @@ from tests.functions import Tally
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE)
 SECONDS_TO_TIDY_UP = 2.0
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile once, as an installation would; where Python may write no bytecode each of a thousand hubs would."""
+    if hasattr(session.config, "workerinput"):
+        return  # pytest-xdist: the first process has done it
+    compileall.compile_dir(Path(olympipe_like.__file__).parent, quiet=2)
 
 
 @pytest.fixture(autouse=True)

@@ -90,7 +90,8 @@ class Edge:
         elif self.nbytes + self._frame_bytes > self._window_bytes:
             free = 0
         else:
-            free = max(WINDOW_ITEMS - self.items, (WINDOW_FRAMES - self.frames) * size)
+            items = min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
+            free = max(items - self.items, (WINDOW_FRAMES - self.frames) * size)
             if self._frame_bytes:
                 free = min(free, int((self._window_bytes - self.nbytes) / self._frame_bytes) * size)
         return max(free, 1 if self.frames == 0 else 0)

@@ -118,7 +118,7 @@ class Scheduler:
         child.inputs.append(edge)
         if isinstance(child, WorkStage):
             for sizer in sizers:
-                sizer.expect(child.id)
+                sizer.expect(child.id, spec.workers)
 
     def start(self, at: float) -> list[Command]:
         """Ask for the workers and let the sources begin."""

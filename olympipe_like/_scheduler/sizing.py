@@ -7,22 +7,62 @@ from collections.abc import Iterable
 from olympipe_like._model.identity import StageId
 
 TARGET_SECONDS = 0.001
-"""Work in one frame at its slowest stage. Crossing the hub costs about 0.1 ms a stage; 1 ms keeps that small and a
-lone item's latency low. Prototypes with 0.25 to 4 ms ran 2.9, 3.7, 4.1, 4.4, 4.3 M tiny items/s."""
+"""Work in one frame at each stage, to begin with."""
 
-MAX_ITEMS = 4096
-"""Frames of tiny items gain nothing beyond this (4.1 M items/s with 4096, 3.2 M with 1024)."""
+MAX_SECONDS = 0.008
+"""Work in one frame once there is much of it. A frame costs 0.2 to 0.5 ms of everybody's time on its way through the
+hub and back; 2 000 items of 1 ms on two workers and two cores took 1.6 s with 1 ms, 1.3 s with 8 ms."""
+
+SHARE = 8
+"""A frame holds at most one part in so many of the work each worker has done: at the end of a stream that many
+workers share, none has much more than the others left to do."""
+
+MAX_ITEMS = 16384
+"""Frames of tiny items gain nothing beyond this: 3.5 M items/s with 4 096, 4.1 M with 8 192, 4.2 M with 16 384 and
+with 32 768."""
 
 TARGET_BYTES = 1 << 20
 """Payloads beyond about 1 MiB leave the processor's cache between stages."""
+
+START_ITEMS = 8
+"""Items for each worker that may be on their way before any was answered: they travel one by one, and a window full of
+them would be all through before the first larger frame is."""
 
 DECAY = 0.8
 """A costly item is believed at once and forgotten slowly: 10 cheap frames bring its cost down tenfold. With 0.9 one
 hiccup of a busy machine kept frames small for 30 frames, and small frames cost more than the hiccup."""
 
+_ALL = 40  # to forget so often is to forget all
 
-SHORT_SECONDS = 0.005
-"""A second frame is sent ahead to a worker only while frames are shorter than this: slow items are dealt greedily."""
+SHORT_SECONDS = 2 * MAX_SECONDS
+"""Where workers share a stage, a second frame is sent ahead to one only while frames are shorter than this: slow items
+are dealt greedily."""
+
+
+class _Cost:
+    """What one stage has shown so far of what items cost it."""
+
+    __slots__ = ("basis", "items", "seconds", "work", "workers")
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.seconds: float | None = None  # an item's; None: nothing was answered
+        self.basis = 1  # items in the frame that is known from
+        self.work = 0.0  # seconds so far, of each worker
+        self.items = 0  # answered so far
+
+    def observe(self, seconds: float, items: int) -> None:
+        cost = seconds / max(items, 1)
+        if self.seconds is not None:
+            # By items, not by frames: one of a hundred items outweighs one of a single item, whose cost is mostly ours.
+            forgotten = self.seconds * DECAY ** min(max(items, 1) / self.basis, _ALL)
+            if forgotten > cost:
+                cost = forgotten
+            else:
+                self.basis = max(items, 1)
+        self.seconds = cost
+        self.work += seconds / self.workers
+        self.items += items
 
 
 class FrameSizer:
@@ -33,43 +73,64 @@ class FrameSizer:
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[StageId, float | None] = {}
+        self._costs: dict[StageId, _Cost] = {}
         self._bytes = 0.0
+        self._size: int | None = None  # None: to be found anew
 
-    def expect(self, stage: StageId) -> None:
+    def expect(self, stage: StageId, workers: int = 1) -> None:
         """Wait for this stage's first answer before growing."""
-        self._seconds.setdefault(stage, None)
+        self._costs.setdefault(stage, _Cost(max(workers, 1)))
+        self._size = None
 
     def observe(self, stage: StageId, seconds: float, items: int) -> None:
         """Learn what ``items`` of this stream cost at a stage."""
-        cost = seconds / max(items, 1)
-        known = self._seconds.get(stage)
-        self._seconds[stage] = cost if known is None else max(cost, known * DECAY)
+        self._costs[stage].observe(seconds, items)
+        self._size = None
 
     def observe_bytes(self, nbytes: int, items: int) -> None:
         """Learn how many payload bytes stand for ``items`` of this stream."""
         self._bytes = max(nbytes / max(items, 1), self._bytes * DECAY)
+        self._size = None
 
     def frame_seconds(self, stage: StageId) -> float | None:
         """Return how long a frame of the present size takes at a stage, or None before its first answer."""
-        cost = self._seconds.get(stage)
+        cost = self._costs[stage].seconds
         return None if cost is None else cost * self.size
+
+    @property
+    def proven(self) -> int:
+        """Items that every stage has answered, and as many as it takes to learn what one costs."""
+        costs = self._costs.values()
+        return min((each.items for each in costs), default=0) + START_ITEMS * max(
+            (each.workers for each in costs), default=1
+        )
 
     @property
     def size(self) -> int:
         """Items the next frame should hold, 1 to `MAX_ITEMS`."""
-        slowest = 0.0
-        for cost in self._seconds.values():
-            if cost is None:
+        if self._size is None:
+            self._size = self._find_size()
+        return self._size
+
+    def _find_size(self) -> int:
+        size: float = MAX_ITEMS
+        for cost in self._costs.values():
+            if cost.seconds is None:
                 return 1
-            slowest = max(slowest, cost)
-        by_time = TARGET_SECONDS / slowest if slowest > 0 else MAX_ITEMS
-        by_bytes = TARGET_BYTES / self._bytes if self._bytes > 0 else MAX_ITEMS
-        return int(max(1, min(by_time, by_bytes, MAX_ITEMS)))
+            if cost.seconds > 0:
+                size = min(size, min(max(TARGET_SECONDS, cost.work / SHARE), MAX_SECONDS) / cost.seconds)
+        if self._bytes > 0:
+            size = min(size, TARGET_BYTES / self._bytes)
+        return max(1, int(size))
 
 
-def frames_ahead(sizers: Iterable[FrameSizer], stage: StageId) -> int:
-    """Return how many frames a worker may have in hand: a second one while they are short, so that it never waits."""
+def frames_ahead(sizers: Iterable[FrameSizer], stage: StageId, *, alone: bool) -> int:
+    """Return how many frames a worker may have in hand: a second one, so that it never waits, while frames are short.
+
+    ``alone``: no other worker could take it meanwhile, so that it may be as long as it likes.
+    """
+    if alone:
+        return 2
     for sizer in sizers:
         seconds = sizer.frame_seconds(stage)
         if seconds is None or seconds > SHORT_SECONDS:

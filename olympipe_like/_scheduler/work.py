@@ -102,9 +102,8 @@ class WorkStage(Stage):
             self._given.pop(task.number, None)
 
     def _note_dropped(self, event: FrameReturned, task: Task) -> None:
-        failed = sum(counts.failed for counts in event.counts)
-        if event.frame.failure is not None:
-            failed -= 1  # that one is not dropped: it ends the run
+        # Without the one that is not dropped: it ends the run.
+        failed = sum(counts.failed for counts in event.counts) - (event.frame.failure is not None)
         if failed > 0:
             self.ledger.failed_at[self.id] += failed
         if records := task.new_records(event.records):
@@ -289,11 +288,12 @@ class WorkStage(Stage):
         keep = self._memory is not None and self._memory.is_lost  # what it remembers cannot be handed on
         for slot in self.crew.retire(items, keep=keep):
             self._succeed(slot, [])
-        return self.crew.free(1 if self._release is not None else frames_ahead(self.inputs[0].sizers, self.id))
+        alone = self.spec.workers == len(self.inputs) == 1
+        sizers = self.inputs[0].sizers
+        return self.crew.free(1 if self._release is not None else frames_ahead(sizers, self.id, alone=alone))
 
     def _part_items(self) -> int:
-        size = self._part_sizer.size if self._part_sizer is not None else self._max_frame
-        return min(size, self._max_frame)
+        return self._max_frame if self._part_sizer is None else min(self._part_sizer.size, self._max_frame)
 
     def _may_start(self, key: int, items: int = 1) -> bool:
         if self._release is None:

@@ -1,13 +1,23 @@
-"""Frames hold about a millisecond of work; one slow item makes them small at once."""
+"""Frames hold some milliseconds of work; one slow item makes them small at once."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 
 from olympipe_like._model.commands import RunFrame
 from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import lay_out
-from olympipe_like._scheduler.sizing import DECAY, MAX_ITEMS, TARGET_BYTES, TARGET_SECONDS, FrameSizer
+from olympipe_like._scheduler.sizing import (
+    DECAY,
+    MAX_ITEMS,
+    MAX_SECONDS,
+    SHARE,
+    TARGET_BYTES,
+    TARGET_SECONDS,
+    FrameSizer,
+)
 from tests.scheduler import nodes as n
 from tests.scheduler.simulator import Simulation
 
@@ -45,7 +55,7 @@ def test_a_slow_item_is_believed_at_once_and_forgotten_slowly(sizer):
     sizer.observe(FIRST, seconds=0.0, items=1)
     sizer.observe(SECOND, seconds=1e-5, items=100)
 
-    sizer.observe(SECOND, seconds=1.0, items=1)
+    sizer.observe(SECOND, seconds=0.02, items=1)
     assert sizer.size == 1
 
     sizes = []
@@ -54,8 +64,40 @@ def test_a_slow_item_is_believed_at_once_and_forgotten_slowly(sizer):
         sizes.append(sizer.size)
     assert sizes == sorted(sizes)
     assert sizes[0] == 1
-    assert sizes[49] == int(TARGET_SECONDS / DECAY**50)
+    assert sizes[29] == pytest.approx(0.02 / SHARE / (0.02 * DECAY**30), rel=0.05)
     assert sizes[-1] == MAX_ITEMS
+
+
+def test_a_frame_of_many_cheap_items_outweighs_the_first_one():
+    one, many = FrameSizer(), FrameSizer()
+    for sizer in (one, many):
+        sizer.expect(FIRST)
+        sizer.observe(FIRST, seconds=1e-3, items=1)
+    assert one.size == 1
+
+    one.observe(FIRST, seconds=1e-6, items=1)
+    many.observe(FIRST, seconds=1e-5, items=10)
+
+    assert one.size == 1
+    assert many.size == int(1 / DECAY**10)
+
+
+def test_frames_grow_with_the_work_that_was_done_up_to_some_milliseconds():
+    sizer = FrameSizer()
+    sizer.expect(FIRST, workers=2)
+    sizes = []
+    for _ in range(200):
+        sizer.observe(FIRST, seconds=1e-4 * sizer.size, items=sizer.size)
+        sizes.append(sizer.size)
+
+    assert sizes == sorted(sizes)
+    assert sizes[0] == round(TARGET_SECONDS / 1e-4)
+    assert sizes[-1] == round(MAX_SECONDS / 1e-4)
+    # No frame is more than an eighth of what each of the two had done before.
+    done = 0
+    for before, size in pairwise(sizes):
+        done += before
+        assert size <= max(TARGET_SECONDS / 1e-4, (done + 1) / 2 / SHARE)
 
 
 def test_items_that_cost_nothing_come_in_frames_of_the_largest_size(sizer):
@@ -88,7 +130,7 @@ def play(leaf, **options):
     return Simulation(lay_out([leaf]), **options)
 
 
-@pytest.mark.parametrize(("item_seconds", "size"), [(1e-8, MAX_ITEMS), (1e-5, 100), (0.03, 1)])
+@pytest.mark.parametrize(("item_seconds", "size"), [(1e-9, MAX_ITEMS), (1e-5, 100), (0.03, 1)])
 def test_a_source_is_told_how_large_its_frames_should_be(item_seconds, size):
     run = play(n.task(n.source(range(600)), workers=2), item_seconds=item_seconds)
 
@@ -117,6 +159,15 @@ def test_a_second_frame_is_sent_ahead_only_while_frames_are_short(item_seconds, 
         run.pull(0, 1)
 
     assert {len(run.workers[each].queue) for each in run.workers_of(run.stage("task"))} == {ahead}
+
+
+def test_the_only_worker_of_a_stage_never_waits_for_its_next_item_however_slow_they_are():
+    run = play(n.task(n.source(range(20)), workers=1), item_seconds=3.0)
+    (worker,) = run.workers_of(run.stage("task"))
+
+    run.run_without(("answer", worker))
+
+    assert len(run.workers[worker].queue) == 2
 
 
 def test_slow_items_are_dealt_out_to_whoever_is_free():

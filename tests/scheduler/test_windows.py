@@ -6,6 +6,7 @@ import pytest
 
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler.edge import WINDOW_BYTES, WINDOW_ITEMS
+from olympipe_like._scheduler.sizing import START_ITEMS
 from tests.scheduler import nodes as n
 from tests.scheduler.simulator import Simulation
 
@@ -90,10 +91,22 @@ def test_large_frames_fill_a_window_by_their_bytes():
     assert run.sources[NUMBERS].pulled == 4
 
 
+def test_a_source_waits_for_the_first_answers_before_it_fills_a_window():
+    run = play(n.task(n.source(ENDLESS), workers=3), item_seconds=0.03)
+
+    run.run_without("answer")
+    assert run.sources[NUMBERS].pulled == 3 * START_ITEMS
+
+    for _ in range(100):
+        run.happen([each for each in run.possible() if each[0] == "answer"] or run.possible())
+    run.run_without("answer")
+    assert run.sources[NUMBERS].pulled > 3 * START_ITEMS
+
+
 def test_items_that_grow_take_back_what_a_source_was_allowed():
     run = play(n.task(n.source(ENDLESS)), item_seconds=1e-7, item_bytes=10)
     run.pull(NUMBERS, 1)
-    assert run.sources[NUMBERS].allowed >= WINDOW_ITEMS
+    assert run.sources[NUMBERS].allowed == START_ITEMS
 
     run.nbytes[NUMBERS] = WINDOW_BYTES // 4
     run.run_without("answer")
