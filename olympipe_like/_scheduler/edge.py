@@ -77,7 +77,7 @@ class Edge:
             return True
         if self.queue_size is not None:
             return self.items + max(items, 1) <= self.queue_size
-        return (self.items < WINDOW_ITEMS or self.frames < WINDOW_FRAMES) and self.nbytes < self._window_bytes
+        return (self.items < self._window_items or self.frames < WINDOW_FRAMES) and self.nbytes < self._window_bytes
 
     def room(self, size: int) -> int:
         """Return how many more items a source may send in frames of ``size``."""
@@ -90,8 +90,7 @@ class Edge:
         elif self.nbytes + self._frame_bytes > self._window_bytes:
             free = 0
         else:
-            items = min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
-            free = max(items - self.items, (WINDOW_FRAMES - self.frames) * size)
+            free = max(self._window_items - self.items, (WINDOW_FRAMES - self.frames) * size)
             if self._frame_bytes:
                 free = min(free, int((self._window_bytes - self.nbytes) / self._frame_bytes) * size)
         return max(free, 1 if self.frames == 0 else 0)
@@ -104,6 +103,10 @@ class Edge:
     def capacity(self) -> int:
         """Items that may wait here, as shown to people."""
         return self.queue_size if self.queue_size is not None else WINDOW_ITEMS
+
+    @property
+    def _window_items(self) -> int:
+        return min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
 
     def grant(self, number: int, items: int) -> None:
         """Count a frame that is about to be made."""

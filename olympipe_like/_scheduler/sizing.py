@@ -100,10 +100,10 @@ class FrameSizer:
     @property
     def proven(self) -> int:
         """Items that every stage has answered, and as many as it takes to learn what one costs."""
+        if not self._costs:
+            return MAX_ITEMS
         costs = self._costs.values()
-        return min((each.items for each in costs), default=0) + START_ITEMS * max(
-            (each.workers for each in costs), default=1
-        )
+        return min(each.items for each in costs) + START_ITEMS * max(each.workers for each in costs)
 
     @property
     def size(self) -> int:
