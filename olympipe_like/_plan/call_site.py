@@ -10,7 +10,15 @@ _OWN = str(Path(__file__).resolve().parent.parent)
 
 def call_site() -> str:
     """Return ``file.py:line`` of the nearest caller outside this package."""
+    frame = sys._getframe(levels_to_caller() - 1)
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def levels_to_caller() -> int:
+    """Return the ``stacklevel`` by which a warning of whoever asks shows the nearest caller outside this package."""
+    level = 1
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        level += 1
+    return level

@@ -142,6 +142,8 @@ class HubRun:
             self._handle(SourceEnded(at=monotonic(), source=source))
         elif isinstance(message, wire.Logged):
             self._logs.put(message)
+        elif isinstance(message, wire.MemoryShort):
+            self._results.send(message)
         elif isinstance(message, wire.Broken):
             self._fail(Failure.unpack(message.failure))
 
@@ -171,6 +173,8 @@ class HubRun:
             self._handle(event)
         elif isinstance(message, wire.Logged):
             self._logs.put(message)
+        elif isinstance(message, wire.MemoryShort):
+            self._results.send(message)
         elif isinstance(message, wire.Ready):
             self._handle(WorkerReady(at=monotonic(), worker=message.worker))
         elif isinstance(message, wire.Broken):

@@ -7,6 +7,7 @@ import pickle
 import select
 import socket
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -16,6 +17,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
 from olympipe_like._model.stats import StageTally
+from olympipe_like._plan.call_site import levels_to_caller
 from olympipe_like._plan.layout import LaidStage, Layout, Segment
 from olympipe_like._runtime import hub_client, stall
 from olympipe_like._runtime.host import Host
@@ -59,13 +61,15 @@ class HubRun:
             preload=to_preload([stage.shipment for stage in stages if stage.shipment is not None]),
             limits=limits,
             descriptors=0,  # known when it begins
-            has_memory=hasattr(os, "memfd_create"),
+            has_memory=False,  # known when it begins, too
             has_host=bool(self._hosted),
             stall_timeout=limits.stall_timeout,
             stall_warning=stall.STALL_SECONDS,
         )
         self._hub: hub_client.Hub | None = None
         self._memory: int | None = None
+        self._no_memory = ""  # why there is none
+        self._was_warned = False  # that large items go another way
         self._results: Connection | None = None
         self._host: Host | None = None
         self._feeds: list[tuple[Connection, threading.Thread]] = []
@@ -118,7 +122,10 @@ class HubRun:
         theirs: list[socket.socket] = []
         try:
             self._hub = hub_client.acquire()
-            self._memory = store.create() if self._order.has_memory else None
+            try:
+                self._memory = store.create()
+            except OSError as error:
+                self._no_memory = f"memfd_create: {error}"
             descriptors = [self._memory] if self._memory is not None else []
             self._results = _pair(theirs)
             if self._hosted:
@@ -129,7 +136,6 @@ class HubRun:
                 feeder = Feeder(make, label, SourcePort(Port(connection, self._memory), label, ""), "")
                 thread = threading.Thread(target=feeder.run, name=f"olympipe-source-{label.name}", daemon=True)
                 self._feeds.append((connection, thread))
-            # The system may have refused the memory, and the hub takes its descriptors by what the order says.
             descriptors += [each.fileno() for each in theirs]
             order = self._order._replace(has_memory=self._memory is not None, descriptors=len(descriptors))
             self._hub.begin(order, descriptors)
@@ -195,6 +201,8 @@ class HubRun:
                 hand_over(received[0])
                 if until is not None and monotonic() >= until:
                     return WAITING
+            elif isinstance(received[0], wire.MemoryShort):
+                self._warn_of_memory(received[0])
             elif not isinstance(received[0], wire.SinkEnded):
                 return received
 
@@ -206,6 +214,17 @@ class HubRun:
 
     def _was_closed(self) -> bool:
         return self._over  # by another thread, meanwhile
+
+    def _warn_of_memory(self, message: wire.MemoryShort) -> None:
+        """Say once for the run that it is slower than it might be: each of its workers finds out for itself."""
+        if not self._was_warned:
+            self._was_warned = True
+            warnings.warn(
+                f"no shared memory ({message.reason or self._no_memory}): large items of this run travel through "
+                "sockets, which is slower; the results are the same",
+                RuntimeWarning,
+                stacklevel=levels_to_caller(),
+            )
 
     def _chunk(self, message: wire.Delivered, payload: bytearray | None) -> Chunk:
         cut = (message.skip, message.length, message.prefix)

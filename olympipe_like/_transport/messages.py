@@ -124,6 +124,12 @@ class NeedSlot(NamedTuple):
     nbytes: int
 
 
+class MemoryShort(NamedTuple):
+    """Worker, host or source to hub, and hub to caller: large frames take the socket for want of shared memory."""
+
+    reason: str  # empty: the run never had any, and the caller knows why
+
+
 class Allow(NamedTuple):
     """Hub to source: pull until you have given so many items, in frames of at most ``size``."""
 

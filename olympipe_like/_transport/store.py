@@ -6,6 +6,7 @@ copied with pwritev and preadv: lack of space is an OSError, never a SIGBUS, and
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -19,14 +20,17 @@ _SMALLEST_SLOT = 1 << 17
 _MAX_VECTORS = 512
 
 
-def create() -> int | None:
-    """Return the descriptor of new shared memory, or None where the system has none without a name."""
+def create() -> int:
+    """Return the descriptor of new shared memory.
+
+    Raises
+    ------
+    OSError
+        If the system refuses it, or has none without a name.
+    """
     if not hasattr(os, "memfd_create"):
-        return None
-    try:
-        return os.memfd_create("olympipe_like", os.MFD_CLOEXEC)
-    except OSError:
-        return None
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return os.memfd_create("olympipe_like", os.MFD_CLOEXEC)
 
 
 def write(descriptor: int, offset: int, parts: Sequence[Buffer]) -> None:

@@ -15,6 +15,7 @@ from olympipe_like._transport.messages import (
     NO_SLOT,
     Allow,
     Ended,
+    MemoryShort,
     NeedSlot,
     Parcel,
     Pulled,
@@ -108,6 +109,7 @@ class Port:
         self.memory = memory
         self._spare = NO_SLOT
         self._returned: list[int] = []
+        self._has_told = False  # that there is no shared memory
         self._early: deque[tuple[Any, bytearray | None]] = deque()  # came while a slot was waited for
 
     def receive(self) -> tuple[Any, bytearray | None]:
@@ -136,7 +138,10 @@ class Port:
         """Put a frame's bytes where they travel best; return the parcel and what must go with the message."""
         lengths = tuple(memoryview(part).nbytes for part in parts)
         total = sum(lengths)
-        if total <= store.INLINE_BYTES or self.memory is None:
+        if total <= store.INLINE_BYTES:
+            return Parcel(lengths, None), parts
+        if self.memory is None:
+            self._tell("")
             return Parcel(lengths, None), parts
         if total > self._spare.size:
             self.accept(self._ask_for(total))
@@ -145,10 +150,17 @@ class Port:
             return Parcel(lengths, None), parts  # there is no shared memory
         try:
             store.write(self.memory, slot.offset, parts)
-        except OSError:
-            return Parcel(lengths, None), parts  # shared memory is short: the socket has its own
+        except OSError as error:
+            self._tell(f"writing {total} bytes to a memfd: {error}")
+            return Parcel(lengths, None), parts  # the socket has memory of its own
         self._spare = NO_SLOT
         return Parcel(lengths, slot.offset), []
+
+    def _tell(self, reason: str) -> None:
+        """Let the caller know, once, that large frames take the socket."""
+        if not self._has_told:
+            self._has_told = True
+            self.connection.send(MemoryShort(reason))
 
     def _ask_for(self, nbytes: int) -> SlotGrant:
         self.connection.send(NeedSlot(nbytes))

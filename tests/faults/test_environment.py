@@ -79,37 +79,88 @@ def test_the_state_of_dev_shm_does_not_matter(state, script, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
+REFUSED = """
+    import os
+
+    def refuse(*args):
+        raise OSError(24, "Too many open files")
+
+    os.memfd_create = refuse
+    """
 SHORTAGES = {
-    "no memfd": """
-        import os
-
-        def refuse(*args):
-            raise OSError(24, "Too many open files")
-
-        os.memfd_create = refuse
-        """,
-    "a system without memfd": """
+    "no memfd": (REFUSED, "memfd_create: [Errno 24] Too many open files"),
+    "a system without memfd": (
+        """
         import os
         del os.memfd_create
         """,
+        "memfd_create: [Errno 38] Function not implemented",
+    ),
     # What a write to a memfd gets beyond this size is an error, as when memory is short.
-    "writes fail": """
+    "writes fail": (
+        """
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
         """,
-    "writes fail half-way": """
+        "writing 4194341 bytes to a memfd: [Errno 27] File too large",
+    ),
+    "writes fail half-way": (
+        """
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, 6 << 20))
         """,
+        "writing 4194341 bytes to a memfd: [Errno 27] File too large",
+    ),
 }
 
 
 @pytest.mark.fault("T37")
 @pytest.mark.parametrize("shortage", SHORTAGES)
-def test_without_shared_memory_large_items_take_the_socket(shortage, script):
-    out = script(dedent(SHORTAGES[shortage]) + dedent(LARGE_ITEMS))
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_without_shared_memory_large_items_take_the_socket_and_one_warning_says_so(executor, shortage, script):
+    act, reason = SHORTAGES[shortage]
+    items = LARGE_ITEMS.replace(".task(check)", f".task(check, executor={executor!r})")
 
-    assert out == "True\n"
+    done = script.finish(
+        script.start("import warnings; warnings.simplefilter('always')\n" + dedent(act) + dedent(items))
+    )
+
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    said = [line for line in done.stderr.splitlines() if "Warning" in line]
+    assert len(said) == 1, done.stderr
+    told = re.sub(r"\d{7} bytes", "4194341 bytes", said[0])  # a pickle's own bytes differ between versions
+    assert re.fullmatch(
+        rf"{re.escape(str(script.folder))}/script\.py:\d+: RuntimeWarning: no shared memory \({re.escape(reason)}\): "
+        "large items of this run travel through sockets, which is slower; the results are the same",
+        told,
+    ), told
+
+
+@pytest.mark.fault("T37")
+def test_a_run_that_needs_no_shared_memory_does_not_miss_it(script):
+    done = script.finish(
+        script.start(
+            dedent(REFUSED)
+            + dedent(
+                """
+                from olympipe_like import Pipeline
+                print(Pipeline(range(2000)).task(abs, workers=2).batch(1000).wait_for_result() != [])
+                """
+            )
+        )
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+@pytest.mark.fault("T37")
+def test_a_warning_about_shared_memory_that_is_an_error_ends_the_run(script):
+    done = script.finish(
+        script.start("import warnings; warnings.simplefilter('error')\n" + dedent(REFUSED) + dedent(LARGE_ITEMS))
+    )
+
+    assert done.returncode == 1
+    assert "RuntimeWarning: no shared memory" in done.stderr.splitlines()[-1]
 
 
 # -- standard streams ----------------------------------------------------------------------------------------
