@@ -16,7 +16,8 @@ class FailedItem:
     item : object
         The item that the stage was given, as it was when the function failed; None if it cannot be pickled.
     position : tuple of int
-        Number of the source item, from 0; ``(5, 2)`` is the third item made of source item 5.
+        Number of the source item, from 0; ``(5, 2)`` is the third item made of source item 5. Of a batch, or the
+        result of a reduce, that of its last member; empty if there was none.
     stage, place : str
         The stage's name, and which stage of how many: ``'2/3'``.
     error : BaseException or None

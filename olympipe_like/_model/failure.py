@@ -6,7 +6,7 @@ import pickle
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from olympipe_like._model.identity import END, Path
+from olympipe_like._model.identity import Path, position_of
 
 TEXT_LIMIT = 10_000  # characters of an exception's text or traceback that travel
 ITEM_LIMIT = 80  # characters of an item's repr
@@ -62,9 +62,10 @@ def describe(path: Path) -> str:
     >>> describe((5,)), describe((5, 2))
     ('item 5', 'item 5.2')
     """
-    if END[0] in path:
+    position = position_of(path)
+    if not position:
         return "what came at the end of the input"
-    return "item " + ".".join(str(number) for number in path)
+    return "item " + ".".join(map(str, position))
 
 
 def cut(text: str, limit: int) -> str:

@@ -15,4 +15,39 @@ Path = tuple[int, ...]
 """Where an item comes from: (source position,), and one more number for each explode it went through."""
 
 END: Path = (1 << 62,)
-"""The path of what an operator emits only because its input ended; sorts after every item."""
+"""Sorts after every item: how far a stream has come that has ended."""
+
+
+def at_end(behind: Path) -> Path:
+    """Return the path of what an operator emits only because its input ended.
+
+    It sorts after every item and yet holds the path of the last item it was made of (empty: of none), which
+    `order_of` leaves out and `position_of` finds again.
+    """
+    return (*END, *position_of(behind), *END)
+
+
+def order_of(path: Path) -> Path:
+    """Return what a merge compares.
+
+    >>> order_of((5, 2)), order_of(at_end((6,))) == END, order_of((*at_end((6,)), 2)) == (*END, 2)
+    ((5, 2), True, True)
+    """
+    if END[0] not in path:
+        return path
+    start = path.index(END[0]) + 1
+    return path[:start] + path[path.index(END[0], start) + 1 :] if END[0] in path[start:] else path
+
+
+def position_of(path: Path) -> Path:
+    """Return where in the source an item comes from; empty: it was made of no item.
+
+    >>> position_of((5, 2)), position_of((*at_end((6,)), 2)), position_of(at_end(()))
+    ((5, 2), (6, 2), ())
+    """
+    if END[0] not in path:
+        return path
+    after = path.index(END[0]) + 1
+    if path[after : after + 1] in ((), END):
+        return ()
+    return tuple(number for number in path if number != END[0])

@@ -4,13 +4,14 @@ Paths. A source item i has the path (i,). What comes out of an operator has:
 
 - task, filter, tap, debug, split legs, limit, skip: the path of what went in;
 - explode: that path and one more number, counted from 0;
-- batch: the path of its last member; an incomplete batch at the end: the end;
-- reduce: the end;
+- batch: the path of its last member; an incomplete batch at the end: the end, with that path behind it;
+- reduce: the end, with the path of its last item behind it;
 - zip: the path of the first leg's item;
 - concat: the leg's number in front of the path;
 - gather: what it was.
 
-The end sorts after every item. A merge by source position compares paths number by number; ties go by leg.
+The end sorts after every item. A merge by source position compares paths number by number, without what is behind an
+end; ties go by leg.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.identity import StageId
+from olympipe_like._model.identity import StageId, position_of
 from olympipe_like._plan.layout import Label, LaidStage, Layout
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime.failed_items import error_of, original_of
@@ -104,7 +104,7 @@ class DeadLetters:
             "stage": failure.stage,
             "place": failure.place,
             "operator": found[1].kind if found is not None else "",
-            "position": failure.path,
+            "position": position_of(failure.path) if failure.path is not None else None,
             "position_text": failure.position,
             "item": failure.item,
             "error": {"type": error_type, "text": text},

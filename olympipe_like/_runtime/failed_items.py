@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from olympipe_like._model.failure import Failure
+from olympipe_like._model.identity import position_of
 from olympipe_like._runtime.raising import rebuild, rebuild_type
 from olympipe_like._transport.codec import DecodingError, decode_item
 from olympipe_like.errors import WorkerLost
@@ -26,7 +27,7 @@ def from_failure(failure: Failure, classes: Mapping[str, bytes]) -> FailedItem:
             item = None  # it went into its bytes and does not come out of them here; the repr in the text remains
     return FailedItem(
         item=item,
-        position=failure.path or (),
+        position=position_of(failure.path or ()),
         stage=failure.stage,
         place=failure.place,
         error=error,

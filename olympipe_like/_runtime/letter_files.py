@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from olympipe_like._model.identity import END, Path
+from olympipe_like._model.identity import Path, position_of
 
 FORMAT = 1
 ENCODING = "base64 of pickle protocol 5"
@@ -53,7 +53,7 @@ def letter_name(number: int, stage: str, path: Path | None, run: str) -> str:
     '002-parse_ages-000000000005_000000000002.3f2a9c1b7d04.json'
     """
     # "_" sorts after ".": what explode made of an item comes behind the item itself.
-    place = "_".join("end" if each == END[0] else f"{each:0{_DIGITS}}" for each in path or ()) or "unknown"
+    place = "_".join(f"{number:0{_DIGITS}}" for number in position_of(path or ())) or ("end" if path else "unknown")
     return f"{number:03}-{_plain(stage)}-{place[:150]}.{run}.json"
 
 

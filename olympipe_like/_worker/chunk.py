@@ -27,6 +27,11 @@ class Chunk:
         self.upto = upto
         self.failure = failure
 
+    @property
+    def has_ends(self) -> bool:
+        """Whether any item is one that an operator gave because its input had ended."""
+        return any(END[0] in column for column in self.columns)
+
     def path(self, index: int) -> Path:
         """Return one item's path."""
         return tuple(column[index] for column in self.columns if column[index] != _PAD)

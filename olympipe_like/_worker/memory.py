@@ -10,7 +10,7 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.identity import END, Path
+from olympipe_like._model.identity import END, Path, at_end, order_of
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.attempts import Attempts
@@ -47,19 +47,20 @@ class Group(Step):
         self._op = op
         self._collate = op.collate if callable(op.collate) else collate_by_name(op.collate)
         self._held: list[Any] = []
+        self._last: Path = ()  # of the last item that came
 
     @property
     def held(self) -> int:
         """Items of the batch begun."""
         return len(self._held)
 
-    def state(self) -> list[Any]:
+    def state(self) -> Any:
         """Return the batch begun."""
-        return self._held
+        return self._held, self._last
 
-    def restore(self, state: list[Any]) -> None:
+    def restore(self, state: Any) -> None:
         """Go on with it."""
-        self._held = state
+        self._held, self._last = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return the batches that are complete now."""
@@ -80,6 +81,8 @@ class Group(Step):
         lasts = [stop - 1 + start for stop in ends[: len(out)]]
         columns = tuple([column[last] for last in lasts] for column in chunk.columns)
         self._held = items[len(ends) * size :]
+        if chunk.items:
+            self._last = chunk.path(-1)
         self.count(OpCounts(len(chunk.items), len(out), 0, int(failure is not chunk.failure), len(out) * (size - 1)))
         return Chunk(out, columns, chunk.upto, failure)
 
@@ -100,10 +103,10 @@ class Group(Step):
                 held += op.pad(missing) if callable(op.pad) else [op.pad] * missing
             batch = self._collate(held)
         except BaseException as error:  # noqa: BLE001 - the collate function is the user's
-            failure = blame(error, self.label, self.worker, path=END, item=held, keep=self.keeps)
+            failure = blame(error, self.label, self.worker, path=at_end(self._last), item=held, keep=self.keeps)
             return Chunk([], (), END, failure)
         self.count(OpCounts(0, 1, 0, 0, merged))
-        return from_paths([batch], [END], END)
+        return from_paths([batch], [at_end(self._last)], END)
 
 
 class Fold(Step):
@@ -116,6 +119,7 @@ class Fold(Step):
         self._reducer = op.reducer
         # A run must not change the plan's own initial value: the next run starts from it again.
         self._value = deepcopy(op.initial)
+        self._last: Path = ()  # of the last item that came
 
     @property
     def held(self) -> int:
@@ -124,11 +128,11 @@ class Fold(Step):
 
     def state(self) -> Any:
         """Return the accumulator."""
-        return self._value
+        return self._value, self._last
 
     def restore(self, state: Any) -> None:
         """Go on with it."""
-        self._value = state
+        self._value, self._last = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Fold the items in."""
@@ -144,6 +148,8 @@ class Fold(Step):
         except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
             failure = self._attempts.failure(chunk, done, error, 1)
         self._watch.leave()
+        if chunk.items:
+            self._last = chunk.path(-1)
         failed = int(failure is not chunk.failure)
         self.count(OpCounts(done + failed, 0, 0, failed, done))
         return Chunk([], (), chunk.upto, failure)
@@ -152,14 +158,14 @@ class Fold(Step):
         """Return the one result."""
         del leg
         self.count(OpCounts(0, 1))
-        return from_paths([self._value], [END], END)
+        return from_paths([self._value], [at_end(self._last)], END)
 
 
 class _Leg:
     """What a merge knows of one of its inputs."""
 
     def __init__(self) -> None:
-        self.items: deque[tuple[Path, Any]] = deque()
+        self.items: deque[tuple[Path, Path, Any]] = deque()  # what is compared, the item's path, the item
         self.upto: Path = ()
         self.passed: Path = ()  # of the last item taken
         self.failure: Failure | None = None
@@ -169,16 +175,17 @@ class _Leg:
         # Items of one place (both legs of a gather had them) and what explode made of them come with paths that step
         # back; in this leg they stay behind the items before them.
         last = self.passed
-        paths = list(accumulate(chunk.paths(), max, initial=last))[1:]
-        self.items.extend(zip(paths, chunk.items, strict=True))
-        self.passed = paths[-1] if paths else last
-        self.upto = chunk.upto
+        paths = chunk.paths()
+        orders = list(accumulate(map(order_of, paths) if chunk.has_ends else paths, max, initial=last))[1:]
+        self.items.extend(zip(orders, paths if chunk.has_ends else orders, chunk.items, strict=True))
+        self.passed = orders[-1] if orders else last
+        self.upto = order_of(chunk.upto)
         if chunk.failure is not None:
             self.failure = chunk.failure
             # Nothing of this leg comes after the failed item; what other legs have before it still goes out first.
-            path = chunk.failure.path
+            path = order_of(chunk.failure.path) if chunk.failure.path is not None else ()
             last = self.items[-1][0] if self.items else ()
-            self.upto = path if path is not None and path > last else chunk.upto
+            self.upto = path if path > last else self.upto
 
 
 class Merge(Step):
@@ -218,19 +225,19 @@ class Interleave(Merge):
 
     def _merge(self, taken: int) -> Chunk:
         bound = min(leg.upto for leg in self._legs)
-        ready: list[tuple[Path, int, Any]] = []
+        ready: list[tuple[Path, int, Path, Any]] = []
         for number, leg in enumerate(self._legs):
             while leg.items and leg.items[0][0] < bound:
-                path, item = leg.items.popleft()
-                ready.append((path, number, item))
-        ready.sort(key=_by_path_and_leg)
+                order, path, item = leg.items.popleft()
+                ready.append((order, number, path, item))
+        ready.sort(key=_by_order_and_leg)
         failed = next((leg.failure for leg in self._legs if leg.failure is not None and leg.upto == bound), None)
         self.count(OpCounts(taken, len(ready)))
         upto = min(bound, END)
-        return from_paths([entry[2] for entry in ready], [entry[0] for entry in ready], upto, failed)
+        return from_paths([entry[3] for entry in ready], [entry[2] for entry in ready], upto, failed)
 
 
-def _by_path_and_leg(entry: tuple[Path, int, Any]) -> tuple[Path, int]:
+def _by_order_and_leg(entry: tuple[Path, int, Path, Any]) -> tuple[Path, int]:
     return entry[:2]
 
 
@@ -266,8 +273,8 @@ class Pair(Merge):
         paths, items = [], []
         for _ in range(count):
             entries = [leg.items.popleft() for leg in legs]
-            paths.append(entries[0][0])
-            items.append(tuple(entry[1] for entry in entries))
+            paths.append(entries[0][1])
+            items.append(tuple(entry[2] for entry in entries))
         self._pairs += count
         first = legs[0]
         upto = first.items[0][0] if first.items else first.upto
@@ -284,6 +291,6 @@ class Pair(Merge):
                     "Give strict=False to stop at the shortest"
                 )
                 entry = legs[longer].items[0]
-                failure = blame(error, self.label, self.worker, path=entry[0], item=entry[1], keep=self.keeps)
+                failure = blame(error, self.label, self.worker, path=entry[1], item=entry[2], keep=self.keeps)
         self.count(OpCounts(taken, count, 0, 0, count * (len(legs) - 1)))
         return from_paths(items, paths, upto, failure)

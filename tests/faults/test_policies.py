@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -696,3 +697,70 @@ def test_an_item_whose_result_ends_whoever_pickles_it_is_found_and_can_be_left_o
     assert isinstance(error, WorkerLost)
     assert (error.position, error.item) == (f"item {AT}", repr(BAD))
     assert results == OTHERS
+
+
+# -- positions -----------------------------------------------------------------------------------------------
+
+
+def no_six(item):
+    """Refuse whatever holds a six, and the sum of 0 to 6."""
+    if "6" in repr(item) or item == 21:
+        raise ValueError("user-boom")
+    return item
+
+
+COLLECT = {"on_error": "collect", "name": "no_six"}
+AT_THE_END = {
+    "batch": (lambda pipe: pipe.batch(4).task(no_six, **COLLECT), (6,), [[0, 1, 2, 3]]),
+    "padded batch": (lambda pipe: pipe.batch(4, pad=-1).task(no_six, workers=2, **COLLECT), (6,), [[0, 1, 2, 3]]),
+    "batch of batches": (lambda pipe: pipe.batch(2).batch(3).task(no_six, **COLLECT), (6,), [[[0, 1], [2, 3], [4, 5]]]),
+    "part of a batch": (
+        lambda pipe: pipe.batch(4).task(list, workers=2).unbatch().task(no_six, workers=2, **COLLECT),
+        (6, 2),
+        [0, 1, 2, 3, 4, 5],
+    ),
+    "batch of a leg": (
+        lambda pipe: pipe.batch(4).gather(pipe.limit(6).batch(5)).task(no_six, **COLLECT),
+        (6,),
+        [[0, 1, 2, 3], [0, 1, 2, 3, 4], [5]],
+    ),
+    "reduce": (lambda pipe: pipe.reduce(0, lambda x, total: total + x).task(no_six, **COLLECT), (6,), []),
+    "reduce of nothing": (lambda pipe: pipe.limit(0).reduce(6, no_six).task(no_six, **COLLECT), (), []),
+    "batch of pairs": (
+        lambda pipe: pipe.batch(4).zip(pipe.batch(4)).task(no_six, **COLLECT),
+        (6,),
+        [([0, 1, 2, 3], [0, 1, 2, 3])],
+    ),
+}
+
+
+@pytest.mark.fault("T02")
+@pytest.mark.parametrize("executor", [None, "thread", "inline"])
+@pytest.mark.parametrize("case", AT_THE_END)
+def test_what_fails_at_the_end_of_the_input_has_the_position_of_its_last_item(case, executor, tmp_path):
+    build, position, expected = AT_THE_END[case]
+
+    results, run = finished(build(Pipeline(range(7))), executor=executor, quarantine=tmp_path)
+
+    assert results == expected
+    assert [failed.position for failed in run.failures] == [position]
+    (letter,) = [json.loads(path.read_text()) for path in tmp_path.glob("*-no_six-*.json")]
+    assert tuple(letter["position"]) == position
+    words = ".".join(map(str, position))
+    assert letter["position_text"] == (f"item {words}" if words else "what came at the end of the input")
+
+
+@pytest.mark.fault("T01")
+def test_the_error_of_an_incomplete_batch_names_its_last_item():
+    arrived, error = outcome(Pipeline(range(7)).batch(4).task(no_six))
+
+    assert arrived == [[0, 1, 2, 3]]
+    assert error.position == "item 6"
+
+
+@pytest.mark.fault("T01")
+def test_the_error_of_a_collate_function_names_the_last_item_of_its_batch():
+    for size, last in ((4, "item 6"), (7, "item 6"), (3, "item 6")):
+        error = outcome(Pipeline(range(7)).batch(size, collate=no_six))[1]
+
+        assert error.position == last
