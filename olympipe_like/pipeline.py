@@ -50,7 +50,8 @@ class Pipeline(Runnable[T]):
     Stages with a function of the user's accept, by keyword, what is to become of an item that fails:
 
     - ``on_error``: "raise" (the run fails), "skip" (drop it), "collect" (drop it, and keep it in ``run.failures``), or
-      a function of item and exception that returns the result instead; None or `SKIP` drops the item.
+      a function of item and exception that returns the result instead; None or `SKIP` drops the item (of `tap`, which
+      passes its items on whatever is returned, only `SKIP`).
     - ``retries``: tries after the first, >= 0, or a `Retry`.
     - ``timeout``: seconds for a try of an item; process and async stages only.
     - ``worker_retries``: how many workers an item may cost after the first, >= 0; 2 by default.

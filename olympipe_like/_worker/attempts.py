@@ -83,10 +83,13 @@ class Attempts:
         error: BaseException,
         tries: int,
         accept: Callable[[Any, Any], Any] | None = None,
+        *,
+        none_drops: bool = True,
     ) -> Failure | Dropped | tuple[Any]:
         """Return the failure that ends the stream here, `DROPPED`, or the item's replacement in a tuple.
 
         ``accept`` makes of item and replacement what stands for a result; what it raises is the handler's mistake.
+        ``none_drops``: a replacement of None drops the item, as SKIP does.
         """
         policy = self._policy.on_error
         if policy == "raise" or (self._inline and isinstance(error, KeyboardInterrupt)):
@@ -97,7 +100,7 @@ class Attempts:
                 return self.failure(chunk, index, error, tries)
             try:
                 made = policy(chunk.items[index], told)
-                if made is not None and made is not SKIP:
+                if made is not SKIP and (made is not None or not none_drops):
                     return (made if accept is None else accept(chunk.items[index], made),)
             except BaseException as later:  # noqa: BLE001 - the user's handler may raise anything
                 return self.failure(chunk, index, later, tries)

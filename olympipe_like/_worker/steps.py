@@ -122,7 +122,7 @@ class PerItem(Step):
                         results.append(result)
                         continue
                     error = failed
-                verdict = self.attempts.judge(chunk, index, error, tries, self.replacement)
+                verdict = self.verdict(chunk, index, error, tries)
                 if isinstance(verdict, Failure):
                     self.watch.leave()
                     return self._settle(chunk, results, dropped, verdict)
@@ -170,7 +170,7 @@ class PerItem(Step):
             result, error, tries = await attempt(call, self.attempts, self.judge, self.timeout, self.watch.rest)
             verdict: Failure | Dropped | tuple[Any] = (result,)
             if error is not None:
-                verdict = self.attempts.judge(chunk, index, error, tries, self.replacement)
+                verdict = self.verdict(chunk, index, error, tries)
             if isinstance(verdict, Failure):
                 self.watch.leave()
                 return self._settle(chunk, results, dropped, verdict)
@@ -191,6 +191,10 @@ class PerItem(Step):
     def judge(self, result: Any) -> Any:
         """Return what to keep of a result."""
         return result
+
+    def verdict(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure | Dropped | tuple[Any]:
+        """Return what the policy makes of a failed item."""
+        return self.attempts.judge(chunk, index, error, tries, self.replacement)
 
     def replacement(self, item: Any, made: Any) -> Any:
         """Return what to keep of what ``on_error`` gave in the place of a result."""
@@ -282,6 +286,10 @@ class Select(PerItem):
 
 class Tap(PerItem):
     """Calls the function, keeps the item."""
+
+    def verdict(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure | Dropped | tuple[Any]:
+        """Keep the item whatever the handler returns, but for SKIP: nobody looks at what a tap's function returns."""
+        return self.attempts.judge(chunk, index, error, tries, none_drops=False)
 
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the items as they were."""

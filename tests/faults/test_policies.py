@@ -183,6 +183,35 @@ def test_a_replacement_of_nothing_drops_the_item(answer, executor):
 
 
 @pytest.mark.fault("T02")
+@executors
+@pytest.mark.parametrize("answer", [None, "seen", False], ids=repr)
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_a_tap_whose_function_failed_passes_its_item_on_whatever_the_handler_returns(kind, answer, executor):
+    async def later(value):
+        return FAILING(value)
+
+    pipe = Pipeline(ITEMS).tap(
+        FAILING if kind == "function" else later, on_error=lambda item, error: answer, name="tap"
+    )
+
+    results, run = finished(pipe, executor=executor)
+
+    assert results == list(ITEMS)
+    assert (stage_of(run, "tap").items_out, stage_of(run, "tap").failed) == (len(ITEMS), 0)
+
+
+@pytest.mark.fault("T02")
+@executors
+def test_a_tap_whose_handler_returns_skip_drops_the_item(executor):
+    results, run = finished(
+        Pipeline(ITEMS).tap(FAILING, on_error=lambda item, error: SKIP, name="tap"), executor=executor
+    )
+
+    assert results == OTHERS
+    assert stage_of(run, "tap").failed == 1
+
+
+@pytest.mark.fault("T02")
 def test_a_replacement_function_that_fails_is_the_items_failure():
     def replace(item, error):
         raise LookupError("no replacement")
