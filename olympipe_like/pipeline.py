@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from olympipe_like._model.options import SKIP, ExecutorName, OnError, PolicyOptions, WorkerOptions
+from olympipe_like._model.options import SKIP, ExecutorName, OnError, PolicyOptions, Retry, WorkerOptions
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
@@ -254,11 +254,15 @@ class Pipeline(Runnable[T]):
         drop_last: bool | None = None,
         pad: Any = SKIP,
         collate: Literal["list", "stack"] | Callable[[list[T]], Any] = "list",
+        on_error: OnError = "raise",
+        retries: int | Retry = 0,
+        worker_retries: int = 2,
     ) -> Pipeline[Any]:
         """Group items. The last, incomplete batch is kept, dropped, or padded with ``pad``.
 
         ``pad`` is a value, or a function of how many are missing that returns a list. ``collate`` makes the batch of
-        its items: "list", "stack" (numpy, field by field for tuples and dicts) or a function.
+        its items: "list", "stack" (numpy, field by field for tuples and dicts) or a function. Batches that it fails on
+        are treated as the items of `task` are: all of a batch is dropped, or replaced by ``on_error(items, error)``.
 
         Examples
         --------
@@ -270,7 +274,10 @@ class Pipeline(Runnable[T]):
         last = checks.last_batch(stage.where, keep_incomplete_batch, drop_last, padded=pad is not SKIP)
         if collate not in ("list", "stack"):
             checks.sync_function(stage.where, 'collate (if neither "list" nor "stack")', collate)
-        return self._then(ops.Batch(name="batch", size=size, last=last, pad=pad, collate=collate), site=stage.site)
+        options = {"on_error": on_error, "retries": retries, "worker_retries": worker_retries}
+        placed = stage.place(None, options=options)
+        op = ops.Batch(name="batch", placement=placed, size=size, last=last, pad=pad, collate=collate)
+        return self._then(op, site=stage.site)
 
     def reduce(
         self,

@@ -302,8 +302,9 @@ def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> d
     policy = placement.policy
     retries = [op.worker_retries for op in operators if isinstance(op, ops.Reduce)]
     others = [op for op in operators if not isinstance(op, ops.Reduce)]
-    if any(op.runs_user_code or (isinstance(op, ops.Batch) and callable(op.collate)) for op in others):
+    if any(op.runs_user_code for op in others):
         retries.append(policy.worker_retries)
+    retries += [op.placement.policy.worker_retries for op in others if isinstance(op, ops.Batch) and op.collates]
     worker_retries = min(retries, default=PATIENCE)
     return {
         "may_die": True,

@@ -137,7 +137,10 @@ class Debug(Operator):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch(Operator):
-    """Groups items into lists of ``size`` (or what ``collate`` makes of them)."""
+    """Groups items into lists of ``size`` (or what ``collate`` makes of them).
+
+    Its placement says only what happens to a batch that fails: it runs where its neighbours do.
+    """
 
     kind: ClassVar[str] = "batch"
     remembers: ClassVar[bool] = True
@@ -145,6 +148,11 @@ class Batch(Operator):
     last: Literal["keep", "drop", "pad"] = "keep"
     pad: Any = None
     collate: Literal["list", "stack"] | Function = "list"
+
+    @property
+    def collates(self) -> bool:
+        """Whether code that is not ours makes the batches."""
+        return self.collate != "list" or callable(self.pad)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

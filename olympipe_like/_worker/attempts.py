@@ -127,8 +127,16 @@ class Attempts:
             found = blame(error, self._label, self._worker, path=path, item=item, keep=self._keeps_items)
             return replace(found, attempts=tries)
         data, why_not = input_of(item) if self._keeps_items else (None, "")
-        where = describe(path)
-        return replace(error.failure, path=path, position=where, item=show(item), input=data, no_input=why_not)
+        return replace(
+            error.failure,
+            stage=self._label.name,  # the hub knows the worker's stage, which others may ride along with
+            place=f"{self._label.number}/{self._label.of}",
+            path=path,
+            position=describe(path),
+            item=show(item),
+            input=data,
+            no_input=why_not,
+        )
 
     def take(self) -> tuple[tuple[Failure, ...], int]:
         """Return the records and the number of further tries since last asked."""

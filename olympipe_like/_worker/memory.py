@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -13,7 +14,7 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path, at_end, order_of
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
-from olympipe_like._worker.attempts import Attempts
+from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.steps import Step
@@ -23,8 +24,12 @@ _AFTER_END: Path = (END[0] + 1,)
 
 
 def collate_by_name(name: str) -> Callable[[list[Any]], Any]:
-    """Return the function for ``collate=``."""
-    return list if name == "list" else stack
+    """Return the function for ``collate=``, which is given a list of its own."""
+    return _as_it_is if name == "list" else stack
+
+
+def _as_it_is(items: list[Any]) -> list[Any]:
+    return items
 
 
 def stack(items: list[Any]) -> Any:
@@ -42,8 +47,10 @@ def stack(items: list[Any]) -> Any:
 class Group(Step):
     """Batch."""
 
-    def __init__(self, op: ops.Batch, label: Label, worker: str) -> None:
+    def __init__(self, op: ops.Batch, label: Label, worker: str, attempts: Attempts, watch: Watch) -> None:
         super().__init__(label, worker)
+        self._attempts = attempts
+        self._watch = watch
         self._op = op
         self._collate = op.collate if callable(op.collate) else collate_by_name(op.collate)
         self._held: list[Any] = []
@@ -69,44 +76,83 @@ class Group(Step):
         items = self._held + chunk.items
         ends = range(size, len(items) + 1, size)
         out: list[Any] = []
+        lasts: list[int] = []
+        dropped = 0
         failure = chunk.failure
         for stop in ends:
-            members = items[stop - size : stop]
-            try:
-                out.append(self._collate(members))
-            except BaseException as error:  # noqa: BLE001 - the collate function is the user's
-                path = chunk.path(stop - 1 + start)
-                failure = blame(error, self.label, self.worker, path=path, item=members, keep=self.keeps)
+            last = stop - 1 + start
+            made = self._batch(items[stop - size : stop], partial(chunk.path, last))
+            if isinstance(made, Failure):
+                failure = made
                 break
-        lasts = [stop - 1 + start for stop in ends[: len(out)]]
+            if isinstance(made, Dropped):
+                dropped += size
+                continue
+            out.append(made[0])
+            lasts.append(last)
         columns = tuple([column[last] for last in lasts] for column in chunk.columns)
         self._held = items[len(ends) * size :]
         if chunk.items:
             self._last = chunk.path(-1)
-        self.count(OpCounts(len(chunk.items), len(out), 0, int(failure is not chunk.failure), len(out) * (size - 1)))
+        failed = dropped + (failure is not chunk.failure)
+        self.count(OpCounts(len(chunk.items), len(out), 0, failed, len(out) * (size - 1)))
         return Chunk(out, columns, chunk.upto, failure)
 
     def end(self, leg: int) -> Chunk | None:
         """Return the incomplete batch, as asked."""
         del leg
         held, self._held = self._held, []
-        op = self._op
         if not held:
             return None
-        if op.last == "drop":
+        if self._op.last == "drop":
             self.count(OpCounts(0, 0, len(held)))
             return None
-        merged = len(held) - 1
+        path = at_end(self._last)
+        made = self._batch(held, lambda: path, missing=self._op.size - len(held) if self._op.last == "pad" else 0)
+        if isinstance(made, Failure):
+            return Chunk([], (), END, made)
+        if isinstance(made, Dropped):
+            self.count(OpCounts(0, 0, 0, len(held)))
+            return None
+        self.count(OpCounts(0, 1, 0, 0, len(held) - 1))
+        return from_paths(list(made), [path], END)
+
+    def _batch(self, members: list[Any], path: Callable[[], Path], missing: int = 0) -> tuple[Any] | Dropped | Failure:
+        """Return one batch, in a tuple, or what the policy makes of its failure."""
+        watch = self._watch
         try:
-            if op.last == "pad":
-                missing = op.size - len(held)
-                held += op.pad(missing) if callable(op.pad) else [op.pad] * missing
-            batch = self._collate(held)
+            if watch.active:
+                watch.enter()
+                watch.rest()  # a timeout is about the items of the stage that this rides along with
+            made = self._collated(members, missing)
+            if watch.active:
+                watch.rehearse((made,))
+                watch.leave()
         except BaseException as error:  # noqa: BLE001 - the collate function is the user's
-            failure = blame(error, self.label, self.worker, path=at_end(self._last), item=held, keep=self.keeps)
-            return Chunk([], (), END, failure)
-        self.count(OpCounts(0, 1, 0, 0, merged))
-        return from_paths([batch], [at_end(self._last)], END)
+            verdict = self._judge(members, path, missing, error)
+            watch.leave()
+            return verdict
+        return (made,)
+
+    def _judge(
+        self, members: list[Any], path: Callable[[], Path], missing: int, error: BaseException
+    ) -> tuple[Any] | Dropped | Failure:
+        """Try again, as often as allowed, and return what becomes of the batch."""
+        attempts, tries = self._attempts, 1
+        if attempts.may_retry(error):
+            made, later, tries = attempts.again(error, partial(self._collated, members, missing))
+            if later is None:
+                return (made,)
+            error = later
+        return attempts.judge(from_paths([members], [path()], END), 0, error, tries)
+
+    def _collated(self, members: list[Any], missing: int) -> Any:
+        # Of a copy: what the function does to its list must not show when it is tried again, or recorded.
+        return self._collate(members + self._padding(missing) if missing else members[:])
+
+    def _padding(self, missing: int) -> list[Any]:
+        pad = self._op.pad
+        return list(pad(missing)) if callable(pad) else [pad] * missing
 
 
 class Fold(Step):

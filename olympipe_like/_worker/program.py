@@ -31,7 +31,7 @@ from olympipe_like._worker.steps import (
     is_given,
     is_not_none,
 )
-from olympipe_like._worker.watch import Watch
+from olympipe_like._worker.watch import ORDINALS, Watch
 
 _NO_POISON: Mapping[int, Failure] = {}
 
@@ -56,14 +56,16 @@ class Program:
         self._slot = slot
         self._segment = segment
         self._worker = worker
-        self._watch = Watch(cell)
+        self._watches: list[Watch] = []
         self._attempts: list[Attempts] = []
         self._open_legs = max(segment.legs, 1)
         self._close: list[partial[Any]] = []
         self._steps: list[Step] = []
         for index, (op, label) in enumerate(zip(segment.ops, segment.labels, strict=True)):
-            # Only the step the stage is named after is watched: the others are ours, and quick.
-            watch = self._watch if index == segment.main else Watch()
+            # Only steps with a function of the user's are watched: the others are ours, and quick.
+            is_watched = index == segment.main or isinstance(op, ops.Batch)
+            watch = Watch(cell if is_watched else None, index * ORDINALS)
+            self._watches.append(watch)
             self._steps.append(self._step(op, label, segment.legs, watch))
         for step in self._steps:
             step.keeps = segment.keeps
@@ -114,7 +116,7 @@ class Program:
             case ops.Unbatch():
                 return Spread(None, label, worker, *policy)
             case ops.Batch():
-                return Group(op, label, worker)
+                return Group(op, label, worker, *policy)
             case ops.Reduce():
                 return Fold(op, label, worker, *policy)
             case ops.Gather():
@@ -151,7 +153,8 @@ class Program:
         ``careful``: note for each item that it has begun; ``rehearsed``: and pickle its result at once; ``poison``: the
         items not to be run, and what is to be said of them instead.
         """
-        self._watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
+        for watch in self._watches:
+            watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
         for part, more in parts:
             yield self._answer(part, more=more)

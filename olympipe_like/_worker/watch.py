@@ -11,6 +11,9 @@ from olympipe_like._worker.attempts import Poisoned
 
 _NONE: Mapping[int, Failure] = {}
 
+ORDINALS = 1 << 32
+"""Each step of a worker counts from a multiple of this on: the hub must not take an item of one for that of another."""
+
 
 class Watch:
     """One worker's, for one step.
@@ -19,10 +22,10 @@ class Watch:
     Off most of the time, because a note for each item costs more than a tiny item does.
     """
 
-    def __init__(self, cell: ProgressCell | None = None) -> None:
+    def __init__(self, cell: ProgressCell | None = None, first: int = 0) -> None:
         self._cell = cell
         self._poison = _NONE
-        self._ordinal = -1
+        self._before = self._ordinal = first - 1
         self._rehearsed = False
         self.active = False
 
@@ -31,7 +34,7 @@ class Watch:
         self.active = bool(poison) or (careful and self._cell is not None)
         self._rehearsed = rehearsed and self._cell is not None
         self._poison = poison
-        self._ordinal = -1
+        self._ordinal = self._before
 
     def enter(self) -> None:
         """Begin the next item.

@@ -793,3 +793,127 @@ def test_the_error_of_a_collate_function_names_the_last_item_of_its_batch():
         error = outcome(Pipeline(range(7)).batch(size, collate=no_six))[1]
 
         assert error.position == last
+
+
+# -- collate -------------------------------------------------------------------------------------------------
+
+BAD_BATCH = [*range(6, 9)]  # the third of batches of three
+BATCHES = [list(range(start, min(start + 3, 11))) for start in range(0, 11, 3)]
+
+
+def collate_badly(fault):
+    def collate(items):
+        if 7 in items:
+            fault()
+        return items
+
+    return collate
+
+
+def boom():
+    raise ValueError("user-boom")
+
+
+# Where a batch may live: in a worker of its own, with the task before it, with the explode before it.
+HOMES = {
+    "alone": lambda **options: Pipeline(range(11)).task(stage_one_ok, workers=2).batch(3, **options),
+    "with a task": lambda **options: Pipeline(range(11)).task(stage_one_ok).batch(3, **options),
+    "with an explode": lambda **options: Pipeline([range(5), range(5, 11)]).explode(list).batch(3, **options),
+}
+homes = pytest.mark.parametrize("home", HOMES)
+
+
+@pytest.mark.fault("T20")
+@homes
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_a_collate_function_that_ends_every_worker_is_told_with_its_batch(home, attempts, tally):
+    def die():
+        tally.hit("died")
+        be_killed()
+
+    arrived, error = outcome(HOMES[home](collate=collate_badly(die), worker_retries=attempts - 1))
+
+    assert arrived == BATCHES[:2]
+    assert isinstance(error, WorkerLost)
+    assert error.stage == "batch"
+    assert error.item == "[6, 7, 8]"
+    assert error.position == ("item 1.3" if home == "with an explode" else "item 8")
+    assert f"gave up after {attempts} attempts" in error.what or attempts == 1
+    assert tally.count("died") == attempts
+
+
+@pytest.mark.fault("T20")
+def test_a_collate_function_that_ends_every_worker_at_the_last_batch_is_told_with_that(tally):
+    def die():
+        tally.hit("died")
+        be_killed()
+
+    arrived, error = outcome(Pipeline(range(8)).task(stage_one_ok, workers=2).batch(3, collate=collate_badly(die)))
+
+    assert arrived == BATCHES[:2]
+    assert isinstance(error, WorkerLost)
+    assert (error.stage, error.position, error.item) == ("batch", "item 7", "[6, 7]")
+    assert tally.count("died") == 3
+
+
+@pytest.mark.fault("T02")
+@homes
+@pytest.mark.parametrize("fault", [boom, be_killed])
+@pytest.mark.parametrize("policy", ["skip", "collect", "replace"])
+def test_a_batch_that_cannot_be_collated_can_be_left_out_or_replaced(policy, fault, home):
+    def replace(items, error):
+        return "instead", items
+
+    on_error = replace if policy == "replace" else policy
+    results, run = finished(HOMES[home](collate=collate_badly(fault), on_error=on_error))
+
+    assert results == [*BATCHES[:2], *([("instead", BAD_BATCH)] if policy == "replace" else []), BATCHES[3]]
+    assert stage_of(run, "batch").failed == (0 if policy == "replace" else 3)
+    assert run.report.balanced
+    if policy == "collect":
+        (failed,) = run.failures
+        assert (failed.item, failed.stage) == (BAD_BATCH, "batch")
+        assert failed.position == ((1, 3) if home == "with an explode" else (8,))
+
+
+@pytest.mark.fault("T02")
+@executors
+def test_an_incomplete_batch_that_cannot_be_collated_can_be_left_out(executor):
+    results, run = finished(
+        Pipeline(range(8)).batch(3, collate=collate_badly(boom), on_error="skip"), executor=executor
+    )
+
+    assert results == BATCHES[:2]
+    assert stage_of(run, "batch").failed == 2
+    assert run.report.balanced
+
+
+@pytest.mark.fault("T03")
+@executors
+def test_a_collate_function_is_tried_again_with_all_items(executor, tally):
+    def collate(items):
+        if 7 in items:
+            tally.hit("tried")
+            items.clear()
+            if tally.count("tried") < 3:
+                raise ValueError("user-boom")
+            return "at last"
+        return items
+
+    results, run = finished(Pipeline(range(11)).batch(3, collate=collate, retries=2), executor=executor)
+
+    assert results == [*BATCHES[:2], "at last", BATCHES[3]]
+    assert stage_of(run, "batch").retried == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"worker_retries": -1}, "worker_retries must be >= 0, got -1"),
+        ({"on_error": "ignore"}, "on_error must be "),
+        ({"retries": "3"}, "retries must be a whole number"),
+    ],
+)
+def test_policies_of_a_batch_that_make_no_sense_are_refused(options, what):
+    with pytest.raises(PlanError, match=f"stage 'batch'.*{what}"):
+        Pipeline(range(4)).batch(2, **options)
