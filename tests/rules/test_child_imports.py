@@ -42,7 +42,7 @@ def test_what_a_fresh_interpreter_loads_is_seen():
     assert "json.decoder" in names_below("json", loaded)
 
 
-@pytest.mark.parametrize("module", ["_scheduler", "_runtime", "_observe", "_executors", "pipeline"])
+@pytest.mark.parametrize("module", ["_scheduler", "_runtime", "_observe", "_executors", "_fluent", "pipeline"])
 def test_a_worker_loads_nothing_of_the_hubs_side(module):
     loaded = modules_loaded_by("import olympipe_like._worker.loop")
 

@@ -25,9 +25,12 @@ MAY_IMPORT = {
     "_executors": {"_worker", "_transport", "_plan", "_model"},
     "failed_item": set(),
     "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
-    "pipeline": {"_runtime", "_plan", "_model"},
+    "_fluent": {"pipeline", "_runtime", "_plan", "_model"},  # `pipeline` for types only, see MAY_NAME
+    "pipeline": {"_fluent", "_runtime", "_plan", "_model"},
     "__main__": {"_runtime"},
 }
+# One class in several files: its parts name the whole in their signatures, and only there.
+MAY_NAME = {"_fluent": {"pipeline"}}
 FACE = "__init__"  # the package's own __init__: shows names of any part, and no part may import it
 
 # The core is sans-IO: the same events give the same commands, whatever the hour, the thread and the machine.
@@ -58,6 +61,12 @@ class Import:
     importer: str
     line: int
     target: str
+    for_types: bool = False  # under `if TYPE_CHECKING:`
+
+    @property
+    def only_names(self) -> bool:
+        """Whether it is one of those that need not point one way, because nothing is loaded by it."""
+        return self.for_types and part_of(self.target) in MAY_NAME.get(part_of(self.importer) or "", ())
 
     def __str__(self) -> str:
         return f"{self.importer}:{self.line} imports {self.target}"
@@ -67,9 +76,9 @@ def read_imports(package: Path) -> list[Import]:
     """Return every import of every module below a package's folder."""
     files = {module_name(path, package): path for path in sorted(package.rglob("*.py"))}
     return [
-        Import(name, line, target)
+        Import(name, line, target, for_types)
         for name, path in files.items()
-        for line, target in imports_of(name, path, modules=files.keys())
+        for line, target, for_types in imports_of(name, path, modules=files.keys())
     ]
 
 
@@ -78,24 +87,30 @@ def module_name(path: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(name: str, path: Path, modules: Collection[str]) -> Iterator[tuple[int, str]]:
+def imports_of(name: str, path: Path, modules: Collection[str]) -> Iterator[tuple[int, str, bool]]:
     home = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    typed = {id(inner) for node in ast.walk(tree) if is_for_types(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
-                yield from ((node.lineno, alias.name) for alias in names)
+                yield from ((node.lineno, alias.name, id(node) in typed) for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level):
                 climbed = home.split(".")[: len(home.split(".")) - level + 1] if level else []
                 origin = ".".join([*climbed, *([module] if module else [])])
                 for alias in names:
                     # `from package import x`: x is a module if there is one of that name, else in package.
                     whole = f"{origin}.{alias.name}"
-                    yield node.lineno, whole if whole in modules else origin
+                    yield node.lineno, whole if whole in modules else origin, id(node) in typed
             case ast.Call(
                 func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__"),
                 args=[ast.Constant(value=str(target)), *_],
             ):
-                yield node.lineno, target
+                yield node.lineno, target, False
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 
 
 def part_of(module: str) -> str | None:
@@ -116,7 +131,9 @@ def layer_violations(imports: list[Import]) -> list[str]:
             found.append(f"{each}: name the module itself, the package's face shows everything")
         elif importer not in MAY_IMPORT:
             found.append(f"{each}: no rule for {importer!r} yet; give it a place in MAY_IMPORT")
-        elif target not in MAY_IMPORT[importer] | {"errors"}:
+        elif target not in MAY_IMPORT[importer] | {"errors"} or (
+            target in MAY_NAME.get(importer, ()) and not each.for_types
+        ):
             found.append(f"{each}: {importer} may import {sorted(MAY_IMPORT[importer]) or 'nothing of ours'}")
     return found
 
@@ -143,7 +160,7 @@ def circle(imports: list[Import]) -> list[str]:
     """Return the modules of one import circle, first and last the same; empty if there is none."""
     graph: dict[str, set[str]] = {}
     for each in imports:
-        if part_of(each.target) is not None:
+        if part_of(each.target) is not None and not each.only_names:
             graph.setdefault(each.importer, set()).add(each.target)
     try:
         TopologicalSorter(graph).prepare()
@@ -230,6 +247,7 @@ def test_an_import_against_the_layers_is_found_however_it_is_written(plant, sour
         ("_executors/threads.py", "_scheduler"),
         ("_runtime/driver.py", "pipeline"),
         ("pipeline.py", "_scheduler"),
+        ("_fluent/items.py", "_scheduler"),
         ("_model/__init__.py", "_transport"),
         ("_model/item.py", "_brand_new"),
         ("_brand_new/thing.py", "_model"),
@@ -254,6 +272,18 @@ def test_what_the_layers_allow_is_not_reported(plant):
 
     assert layer_violations(imports) + core_violations(imports) + executor_violations(imports) == []
     assert circle(imports) == []
+
+
+def test_a_part_of_the_fluent_class_may_name_the_whole_in_its_types_and_nowhere_else(plant):
+    whole = "from ._fluent.items import Items"
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..pipeline import Pipeline"
+
+    named = plant({"pipeline.py": whole, "_fluent/items.py": typed})
+    loaded = plant({"pipeline.py": whole, "_fluent/items.py": "def make():\n    from ..pipeline import Pipeline"})
+
+    assert layer_violations(named) + circle(named) == []
+    assert len(layer_violations(loaded)) == 1
+    assert circle(loaded)
 
 
 def test_a_part_that_imports_the_packages_face_is_found(plant):
