@@ -68,9 +68,10 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
         factory = checks.source(f"source ({site})", datas, args, kwargs)
         given: Any = datas
         title = checks.name_of(datas, "items") if name is None else checks.text(f"source ({site})", "name", name)
-        if not factory and (hasattr(given, "__next__") or hasattr(given, "__anext__")):
+        one_shot = not factory and (hasattr(given, "__next__") or hasattr(given, "__anext__"))
+        if one_shot:
             given = OneShot(given, title)
-        op = ops.Source(name=title, datas=given, factory=factory, args=args, kwargs=kwargs)
+        op = ops.Source(name=title, datas=given, factory=factory, can_repeat=not one_shot, args=args, kwargs=kwargs)
         self._node = Node(op, (), site)
 
     @staticmethod
@@ -94,6 +95,9 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
         return Pipeline(items, name="quarantine" if name is None else name)
 
     def _then(self, op: ops.Operator, *others: Chain[Any], site: str) -> Pipeline[Any]:
+        return self._at(Node(op, (self._node, *(other._node for other in others)), site))
+
+    def _at(self, node: Node) -> Pipeline[Any]:
         made: Pipeline[Any] = object.__new__(Pipeline)
-        made._node = Node(op, (self._node, *(other._node for other in others)), site)
+        made._node = node
         return made

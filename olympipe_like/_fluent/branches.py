@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olympipe_like._fluent.chain import Chain
-from olympipe_like._model.options import ExecutorName, PolicyOptions
+from olympipe_like._model.options import SKIP, ExecutorName, PolicyOptions
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.checks import NewStage
@@ -93,6 +93,20 @@ class Branches(Chain[T]):
             checks.keeps_source_order(stage.where, [self._node, *(other._node for other in others)])
             return self._then(ops.Gather(name="gather"), *others, site=stage.site)
         return self._then(ops.GatherArrival(name="gather"), *others, site=stage.site)
+
+    def align(self, *others: Pipeline[Any], missing: Any = SKIP) -> Pipeline[tuple[Any, ...]]:
+        """Pair items that come from the same source position. What not all pipelines have is dropped.
+
+        Unless ``missing`` is given: then it stands in the place of what a pipeline does not have.
+
+        >>> p = Pipeline(range(4))
+        >>> p.align(p.filter(lambda x: x % 2).task(str)).wait_for_result()
+        [(1, '1'), (3, '3')]
+        """
+        stage = NewStage(None, None, "align")
+        stage.pipelines(others, Chain)
+        checks.keeps_source_order(stage.where, [self._node, *(other._node for other in others)])
+        return self._then(ops.Align(name="align", missing=missing), *others, site=stage.site)
 
     def zip(self, *others: Pipeline[Any], strict: bool = True) -> Pipeline[tuple[Any, ...]]:
         """Pair the n-th items. ``strict``: pipelines of different length are an error; else the shortest ends it.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olympipe_like._plan import operators as ops
+from olympipe_like._plan.graph import Node
 from olympipe_like._runtime.terminals import Runnable
 
 if TYPE_CHECKING:
@@ -20,3 +21,7 @@ class Chain(Runnable[T], ABC):
     @abstractmethod
     def _then(self, op: ops.Operator, *others: Chain[Any], site: str) -> Pipeline[Any]:
         """Return a pipeline that ends in this operator, applied to this node and those of others."""
+
+    @abstractmethod
+    def _at(self, node: Node) -> Pipeline[Any]:
+        """Return a pipeline that ends in this node."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from olympipe_like._fluent.chain import Chain
 from olympipe_like._model.options import SKIP, OnError, Retry
-from olympipe_like._plan import checks
+from olympipe_like._plan import amounts, checks, reshaping
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.checks import NewStage
+from olympipe_like.errors import PlanError
 
 if TYPE_CHECKING:
     from olympipe_like.pipeline import Pipeline
@@ -71,4 +72,75 @@ class Groups(Chain[T]):
         checks.sync_function(stage.where, "reducer", reducer)
         retries = checks.whole_number(stage.where, "worker_retries", worker_retries, 0)
         op = ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer, worker_retries=retries)
+        return self._then(op, site=stage.site)
+
+    def scan(
+        self,
+        initial: U,
+        fn: Callable[[T, U], tuple[U, Any]],
+        *,
+        name: str | None = None,
+        worker_retries: int = 2,
+    ) -> Pipeline[Any]:
+        """Fold, giving something for each item: ``fn(item, state)`` returns the next state and the result.
+
+        Arguments in the order of `reduce`. A result `SKIP` drops the item. One worker has all items, in order.
+
+        >>> Pipeline([1, 2, 3]).scan(0, lambda item, total: (total + item, total + item)).wait_for_result()
+        [1, 3, 6]
+        """
+        stage = NewStage(name, fn, "scan")
+        checks.sync_function(stage.where, "fn", fn)
+        retries = checks.whole_number(stage.where, "worker_retries", worker_retries, 0)
+        op = reshaping.Scan(name=stage.name, initial=initial, function=fn, worker_retries=retries)
+        return self._then(op, site=stage.site)
+
+    def window(self, size: int, step: int = 1, partial: bool = False) -> Pipeline[list[T]]:
+        """Give lists of ``size`` consecutive items, each beginning ``step`` items after the one before.
+
+        ``partial``: at the end also the shorter lists that begin within the last items.
+
+        >>> Pipeline(range(5)).window(3, step=2, partial=True).wait_for_result()
+        [[0, 1, 2], [2, 3, 4], [4]]
+        """
+        stage = NewStage(None, None, "window")
+        op = reshaping.Window(
+            name="window",
+            size=checks.whole_number(stage.where, "size", size, 1),
+            step=checks.whole_number(stage.where, "step", step, 1),
+            partial=checks.flag(stage.where, "partial", partial),
+        )
+        return self._then(op, site=stage.site)
+
+    def bucket(
+        self,
+        key: Callable[[T], float],
+        boundaries: Sequence[float] = (),
+        batch_size: int | None = None,
+        max_cost: float | None = None,
+        *,
+        drop_last: bool = False,
+    ) -> Pipeline[list[T]]:
+        """Batch items of like length: lists of items whose keys lie between the same two ``boundaries``.
+
+        A list is complete when it has ``batch_size`` items, or when the sum of its keys would exceed ``max_cost``, or
+        reaches it (an item that exceeds it alone is a list by itself); give one of them, or both. A key on a boundary
+        belongs above it. At the end come the incomplete lists, smallest keys first, unless ``drop_last``.
+
+        >>> words = ["a", "pear", "is", "fruit", "I", "think"]
+        >>> Pipeline(words).bucket(len, [3], batch_size=2).wait_for_result()
+        [['a', 'is'], ['pear', 'fruit'], ['I'], ['think']]
+        """
+        stage = NewStage(None, None, "bucket")
+        checks.sync_function(stage.where, "key", key)
+        if batch_size is None and max_cost is None:
+            raise PlanError(f"{stage.where}: say when a list is complete: batch_size=, max_cost= or both")
+        op = reshaping.Bucket(
+            name="bucket",
+            key=key,
+            boundaries=amounts.boundaries(stage.where, "boundaries", boundaries),
+            size=None if batch_size is None else checks.whole_number(stage.where, "batch_size", batch_size, 1),
+            max_cost=None if max_cost is None else amounts.above_zero(stage.where, "max_cost", max_cost),
+            drop_last=checks.flag(stage.where, "drop_last", drop_last),
+        )
         return self._then(op, site=stage.site)

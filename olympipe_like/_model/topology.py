@@ -43,6 +43,7 @@ class StageSpec:
     amount: int = 0  # LIMIT, SKIP: items
     parts: bool = False  # one frame may be answered by several (explode)
     flushes: bool = False  # wants to be told when a leg has ended: it may hold items, or be done
+    sees_all: bool = False  # frames without items, too: what they say of the stream's progress is not what it answers
     take: Take = Take.WATERMARK
     unbounded_legs: tuple[int, ...] = ()  # CONCAT: legs that share a source with an earlier one must not make it wait
     demand: int | None = None  # SOURCE: items its limits need if no item is dropped on the way; None: no limit

@@ -20,7 +20,7 @@ from olympipe_like.errors import PlanError, PlanTypeError
 def whole_number(where: str, name: str, value: object, least: int) -> int:
     """Return the value if it is a whole number and large enough."""
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise PlanTypeError(f"{where}: {name} must be a whole number, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a whole number, got {show(value)}")
     number = typing.cast("typing.SupportsIndex", value).__index__()
     if number < least:
         raise PlanError(f"{where}: {name} must be >= {least}, got {number}")
@@ -30,17 +30,23 @@ def whole_number(where: str, name: str, value: object, least: int) -> int:
 def seconds(where: str, name: str, value: object) -> float:
     """Return the value if it is a length of time: a number above 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise PlanTypeError(f"{where}: {name} must be a number of seconds, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a number of seconds, got {show(value)}")
     number = float(value)
     if not 0 < number < math.inf:
-        raise PlanError(f"{where}: {name} must be > 0 seconds and finite, got {_show(value)}")
+        raise PlanError(f"{where}: {name} must be > 0 seconds and finite, got {show(value)}")
     return number
+
+
+def one_of(where: str, name: str, value: object, words: Sequence[str]) -> None:
+    """Refuse what is none of these words."""
+    if value not in words:
+        raise PlanError(f"{where}: {name} must be one of {', '.join(map(repr, words))}, got {show(value)}")
 
 
 def flag(where: str, name: str, value: object) -> bool:
     """Return the value if it is True or False."""
     if not isinstance(value, bool):
-        raise PlanTypeError(f"{where}: {name} must be True or False, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be True or False, got {show(value)}")
     return value
 
 
@@ -49,13 +55,13 @@ def function(where: str, name: str, value: object, *, or_transform: bool = False
     if callable(value) or (or_transform and callable(getattr(value, "transform", None))):
         return value
     kinds = "a function or an object with .transform" if or_transform else "a function"
-    raise PlanTypeError(f"{where}: {name} must be {kinds}, got {_show(value)}")
+    raise PlanTypeError(f"{where}: {name} must be {kinds}, got {show(value)}")
 
 
 def sync_function(where: str, name: str, value: object) -> object:
     """Return the value if it can be called and gives its result at once."""
     if is_async(value):
-        raise PlanTypeError(f"{where}: {name} must be a plain function, got the async {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a plain function, got the async {show(value)}")
     return function(where, name, value)
 
 
@@ -63,7 +69,7 @@ def executor(where: str, value: object) -> ExecutorName:
     """Return the value if it names an executor."""
     if value not in EXECUTORS:
         names = ", ".join(repr(name) for name in EXECUTORS)
-        raise PlanError(f"{where}: executor must be one of {names}, got {_show(value)}")
+        raise PlanError(f"{where}: executor must be one of {names}, got {show(value)}")
     return value
 
 
@@ -110,7 +116,7 @@ def policy(where: str, options: Mapping[str, object], executor_name: ExecutorNam
         if not callable(on_error):
             raise PlanError(
                 f'{where}: on_error must be "raise", "skip", "collect" or a function of item and exception, '
-                f"got {_show(on_error)}"
+                f"got {show(on_error)}"
             )
         sync_function(where, "on_error", on_error)
     retries = options.get("retries", 0)
@@ -181,10 +187,10 @@ def source(where: str, datas: object, args: Sequence[object], kwargs: Mapping[st
         return True
     if args or kwargs:
         raise PlanTypeError(
-            f"{where}: arguments are for a callable that makes the items, got {_show(datas)} and arguments"
+            f"{where}: arguments are for a callable that makes the items, got {show(datas)} and arguments"
         )
     if not is_items:
-        raise PlanTypeError(f"{where}: Pipeline needs an iterable or a callable that makes one, got {_show(datas)}")
+        raise PlanTypeError(f"{where}: Pipeline needs an iterable or a callable that makes one, got {show(datas)}")
     return False
 
 
@@ -216,7 +222,8 @@ def legs_of(where: str, split_function: object, n: object) -> int:
     )
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """Return a value as errors show it."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - the type alone says enough
@@ -229,7 +236,7 @@ def values(where: str, name: str, value: object) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise PlanTypeError(f"{where}: {name} must be a list or tuple, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a list or tuple, got {show(value)}")
     return tuple(value)
 
 
@@ -238,21 +245,21 @@ def named_values(where: str, name: str, value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise PlanTypeError(f"{where}: {name} must be a mapping, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a mapping, got {show(value)}")
     return dict(value)
 
 
 def text(where: str, name: str, value: object) -> str:
     """Return the value if it is a text."""
     if not isinstance(value, str):
-        raise PlanTypeError(f"{where}: {name} must be a text, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a text, got {show(value)}")
     return value
 
 
 def path(where: str, name: str, value: object) -> None:
     """Refuse what is no path."""
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):
-        raise PlanTypeError(f"{where}: {name} must be a path, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a path, got {show(value)}")
 
 
 def method_of(where: str, name: str, constructor: object, value: object) -> object:
@@ -268,9 +275,7 @@ def method_of(where: str, name: str, constructor: object, value: object) -> obje
 def progress(where: str, value: object) -> None:
     """Refuse what is no way to show progress."""
     if value not in (None, True, False) and (not callable(value) or is_async(value)):
-        raise PlanTypeError(
-            f"{where}: progress must be None, True, False or a function of a report, got {_show(value)}"
-        )
+        raise PlanTypeError(f"{where}: progress must be None, True, False or a function of a report, got {show(value)}")
 
 
 def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, Any], ...]:
@@ -278,7 +283,7 @@ def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, A
     if value is None:
         return ()
     if not isinstance(value, Sequence) or not all(isinstance(each, Mapping) for each in value):
-        raise PlanTypeError(f"{where}: worker_args must be a list of mappings, got {_show(value)}")
+        raise PlanTypeError(f"{where}: worker_args must be a list of mappings, got {show(value)}")
     if len(value) != workers:
         raise PlanError(f"{where}: worker_args must have a mapping for each of {workers} workers, got {len(value)}")
     return tuple(value)
@@ -315,7 +320,7 @@ class NewStage:
     def __init__(self, name: object, value: object, default: str) -> None:
         self.site = call_site()
         if name is not None and not isinstance(name, str):
-            raise PlanTypeError(f"stage ({self.site}): name must be a text, got {_show(name)}")
+            raise PlanTypeError(f"stage ({self.site}): name must be a text, got {show(name)}")
         self.name = name or name_of(value, default)
         self.where = f"stage {self.name!r} ({self.site})"
 
@@ -361,4 +366,4 @@ class NewStage:
         """Refuse what is no pipeline."""
         for other in others:
             if not isinstance(other, kind):
-                raise PlanTypeError(f"{self.where}: expected pipelines, got {_show(other)}")
+                raise PlanTypeError(f"{self.where}: expected pipelines, got {show(other)}")

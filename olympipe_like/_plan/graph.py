@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.operators import Operator
+from olympipe_like._plan.reshaping import Shuffle
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def clocks_of(nodes: Sequence[Node]) -> dict[Node, Node]:
     """
     clock: dict[Node, Node] = {}
     for node in nodes:
-        starts_anew = isinstance(node.op, ops.Source | ops.Concat | ops.GatherArrival | ops.Zip)
+        starts_anew = isinstance(node.op, ops.Source | ops.Concat | ops.GatherArrival | ops.Zip | Shuffle)
         clocks = {clock[each] for each in node.inputs}
         clock[node] = node if starts_anew or len(clocks) != 1 else clocks.pop()
     return clock
@@ -78,7 +79,7 @@ def gave_up_order(node: Node) -> Node | None:
         if isinstance(each.op, ops.GatherArrival):
             scrambled[each], loose[each] = each, None
             continue
-        if isinstance(each.op, ops.Gather):
+        if isinstance(each.op, ops.Gather | ops.Align):
             loose_above = None  # takes its legs by number
         renumbers = each.op.remembers or each.op.multiplies or isinstance(each.op, ops.ROUTED)
         own = each if not each.op.placement.ordered and not isinstance(each.op, ops.ROUTED) else None

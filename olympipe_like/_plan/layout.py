@@ -8,8 +8,9 @@ the stage after under the same conditions, else they get a worker of their own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import StageId
@@ -17,6 +18,7 @@ from olympipe_like._model.options import ExecutorName, Placement
 from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
+from olympipe_like._plan.reshaping import Scan
 from olympipe_like.errors import PlanError
 
 
@@ -39,6 +41,7 @@ class Segment(NamedTuple):
     main: int = 0  # which of them the stage is named after
     executor: ExecutorName = "process"
     keeps: bool = False  # failed items go into their records
+    seed: int = 0  # of the run: for steps that draw and were given none
 
     @property
     def label(self) -> Label:
@@ -72,9 +75,15 @@ class Layout(NamedTuple):
 
     def keeping_inputs(self) -> Layout:
         """Return the layout of a run whose records of failures hold the failed items."""
+        return self._with_segments(lambda segment: segment._replace(keeps=True))
+
+    def seeded(self, seed: int) -> Layout:
+        """Return the layout of a run whose steps that draw, and were given no seed, draw by this one."""
+        return self._with_segments(lambda segment: segment._replace(seed=seed))
+
+    def _with_segments(self, change: Callable[[Segment], Segment]) -> Layout:
         stages = [
-            stage if stage.segment is None else stage._replace(segment=stage.segment._replace(keeps=True))
-            for stage in self.stages
+            stage if stage.segment is None else stage._replace(segment=change(stage.segment)) for stage in self.stages
         ]
         return self._replace(stages=tuple(stages))
 
@@ -247,6 +256,7 @@ class _Builder:
             amount=first.op.amount if isinstance(first.op, ops.Limit | ops.SkipFirst) else 0,
             parts=any(node.op.multiplies for node in group.nodes),
             flushes=group.role is Role.SCAN,
+            sees_all=any(node.op.tracks_progress for node in group.nodes),
             take=self._take(first) if merge else Take.WATERMARK,
             unbounded_legs=self._unbounded_legs(first) if group.role is Role.CONCAT else (),
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
@@ -300,11 +310,11 @@ def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> d
     if placement is None or placement.executor != "process":
         return {}
     policy = placement.policy
-    retries = [op.worker_retries for op in operators if isinstance(op, ops.Reduce)]
-    others = [op for op in operators if not isinstance(op, ops.Reduce)]
-    if any(op.runs_user_code for op in others):
+    retries = [op.worker_retries for op in operators if isinstance(op, ops.Reduce | Scan)]
+    if any(op.calls_user for op in operators if not isinstance(op, ops.Reduce | Scan | ops.Batch)):
         retries.append(policy.worker_retries)
-    retries += [op.placement.policy.worker_retries for op in others if isinstance(op, ops.Batch) and op.collates]
+    batches = [op for op in operators if isinstance(op, ops.Batch) and op.calls_user]
+    retries += [op.placement.policy.worker_retries for op in batches]
     worker_retries = min(retries, default=PATIENCE)
     return {
         "may_die": True,
@@ -350,16 +360,12 @@ def _demands(nodes: Sequence[Node], leaves: Sequence[Node]) -> dict[Node, int | 
             through: int | None
             if isinstance(op, ops.Limit):
                 through = op.amount if need is None else min(need, op.amount)
-            elif need is None or not op.counts_down:
+            elif need is None or (op.epochs and op.remembers):  # what begins anew in each epoch leaves rests
                 through = None
-            elif isinstance(op, ops.SkipFirst):
-                through = need + op.amount
-            elif isinstance(op, ops.Batch):
-                through = need * op.size
-            elif isinstance(op, ops.Concat):
-                through = need if leg == 0 else 0  # what earlier legs leave open is asked for when they have ended
+            elif isinstance(op, ops.Concat) and leg > 0:
+                through = 0  # what earlier legs leave open is asked for when they have ended
             else:
-                through = need
+                through = op.needs(need)
             asked[above].append(through)
     return wanted
 
@@ -371,14 +377,16 @@ def _expected_counts(nodes: Sequence[Node]) -> dict[Node, int | None]:
         op = node.op
         known = counts[node.inputs[0]] if len(node.inputs) == 1 else None
         if isinstance(op, ops.Source):
-            known = len(op.datas) if not op.factory and hasattr(op.datas, "__len__") else None
-        elif isinstance(op, ops.Limit):
-            known = None if known is None else min(known, op.amount)
-        elif isinstance(op, ops.SkipFirst):
-            known = None if known is None else max(known - op.amount, 0)
-        elif isinstance(op, ops.Batch):
-            known = None if known is None else known // op.size + (op.last != "drop" and known % op.size > 0)
-        elif not isinstance(op, ops.Task | ops.ClassTask | ops.Tap | ops.Debug):
-            known = None
-        counts[node] = known
+            counts[node] = _length_of(op)
+        else:
+            counts[node] = None if known is None or (op.epochs and op.remembers) else op.gives(known)
     return counts
+
+
+def _length_of(source: ops.Source) -> int | None:
+    if source.factory or not hasattr(source.datas, "__len__") or None in source.epochs:
+        return None
+    length = len(source.datas)
+    if source.most is not None:
+        length = min(length, source.most)
+    return prod((length, *(each for each in source.epochs if each is not None)))

@@ -4,9 +4,14 @@ Paths. A source item i has the path (i,). What comes out of an operator has:
 
 - task, filter, tap, debug, split legs, limit, skip: the path of what went in;
 - explode: that path and one more number, counted from 0;
-- batch: the path of its last member; an incomplete batch at the end: the end, with that path behind it;
+- sample, unique, scan, shard: the path of what went in;
+- batch, window: the path of its last member; what is incomplete at the end: the end, with that path behind it;
+- bucket: the path of the item that completed it; what is incomplete at the end: as of a batch;
 - reduce: the end, with the path of its last item behind it;
+- shuffle: a running number from 0 in front of the path;
+- repeat: the epoch's number, from 0, in front of the path;
 - zip: the path of the first leg's item;
+- align: the path that its items have in common;
 - concat: the leg's number in front of the path;
 - gather: what it was.
 
@@ -20,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from olympipe_like._model.options import Placement
+from olympipe_like._model.options import SKIP, Placement
 
 Function = Callable[..., Any]
 
@@ -37,6 +42,26 @@ class Operator:
     multiplies: ClassVar[bool] = False  # one item may become many
     conserves: ClassVar[bool] = True  # an item in is an item out, filtered, failed, or merged into one
     counts_down: ClassVar[bool] = True  # one item in is at most one item out, and dropped only by the user's SKIP
+    epochs: tuple[int | None, ...] = ()  # how often the repeats behind it repeat it, the last one first; None: for ever
+
+    @property
+    def calls_user(self) -> bool:
+        """Whether it calls a function of the user's, with workers of its own or not."""
+        return self.runs_user_code
+
+    @property
+    def tracks_progress(self) -> bool:
+        """Whether it must hear how far its input has come even if no item comes with it."""
+        return bool(self.epochs) and self.remembers
+
+    def needs(self, wanted: int) -> int | None:
+        """Return how many items must come in so that so many can come out; None: cannot be known."""
+        return wanted if self.counts_down else None
+
+    def gives(self, known: int) -> int | None:
+        """Return how many items come out if so many come in and none fails; None: cannot be known."""
+        del known
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +75,8 @@ class Source(Operator):
     kind: ClassVar[str] = "source"
     datas: Any = None
     factory: bool = False
+    can_repeat: bool = True  # it is no iterator
+    most: int | None = None  # of each epoch
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -61,6 +88,10 @@ class Task(Operator):
     kind: ClassVar[str] = "task"
     runs_user_code: ClassVar[bool] = True
     function: Function
+
+    def gives(self, known: int) -> int:
+        """As many."""
+        return known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,6 +106,10 @@ class ClassTask(Operator):
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     close: Function | str | None = None
     worker_args: tuple[Mapping[str, Any], ...] = ()
+
+    def gives(self, known: int) -> int:
+        """As many."""
+        return known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,6 +160,10 @@ class Tap(Operator):
     runs_user_code: ClassVar[bool] = True
     function: Function
 
+    def gives(self, known: int) -> int:
+        """As many."""
+        return known
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Debug(Operator):
@@ -133,6 +172,10 @@ class Debug(Operator):
     kind: ClassVar[str] = "debug"
     label: str = ""
     every: int = 1
+
+    def gives(self, known: int) -> int:
+        """As many."""
+        return known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,9 +193,17 @@ class Batch(Operator):
     collate: Literal["list", "stack"] | Function = "list"
 
     @property
-    def collates(self) -> bool:
+    def calls_user(self) -> bool:
         """Whether code that is not ours makes the batches."""
         return self.collate != "list" or callable(self.pad)
+
+    def needs(self, wanted: int) -> int:
+        """All members of each."""
+        return wanted * self.size
+
+    def gives(self, known: int) -> int:
+        """Full ones, and what is left."""
+        return known // self.size + (self.last != "drop" and known % self.size > 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -206,6 +257,10 @@ class Limit(Operator):
     kind: ClassVar[str] = "limit"
     amount: int
 
+    def gives(self, known: int) -> int:
+        """No more than its amount."""
+        return min(known, self.amount)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SkipFirst(Operator):
@@ -213,6 +268,14 @@ class SkipFirst(Operator):
 
     kind: ClassVar[str] = "skip"
     amount: int
+
+    def needs(self, wanted: int) -> int:
+        """Those it drops, too."""
+        return wanted + self.amount
+
+    def gives(self, known: int) -> int:
+        """All but its amount."""
+        return max(known - self.amount, 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,6 +285,16 @@ class Gather(Operator):
     kind: ClassVar[str] = "gather"
     remembers: ClassVar[bool] = True
     counts_down: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Align(Operator):
+    """Joins items of one source position; one that not every leg has is dropped, or filled up with ``missing``."""
+
+    kind: ClassVar[str] = "align"
+    remembers: ClassVar[bool] = True
+    counts_down: ClassVar[bool] = False
+    missing: object = SKIP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

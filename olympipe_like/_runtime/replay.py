@@ -107,7 +107,7 @@ def _load_segment(file: FilePath, stage: files.StageFile) -> Segment:
 def _operator(file: FilePath, letter: files.Letter, segment: Segment) -> int:
     for index, label in enumerate(segment.labels):
         if (label.name, label.number) == (letter.stage, letter.number):
-            if isinstance(segment.ops[index], ops.Gather | ops.Zip):
+            if isinstance(segment.ops[index], ops.Gather | ops.Align | ops.Zip):
                 break
             return index
     raise files.LetterError(f"{file}: a {letter.operator} cannot be run on one item")

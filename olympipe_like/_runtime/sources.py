@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from olympipe_like._plan.operators import Source
+from olympipe_like._worker.feed import in_epochs
 from olympipe_like.errors import SourceExhausted
 
 
@@ -36,6 +37,6 @@ class OneShot:
 def maker_of(source: Source) -> Callable[[], Any]:
     """Return what makes a run's items; raises now what the caller should hear before anything starts."""
     if source.factory:
-        return lambda: source.datas(*source.args, **source.kwargs)
+        return in_epochs(source, lambda: source.datas(*source.args, **source.kwargs))
     datas = source.datas.take() if isinstance(source.datas, OneShot) else source.datas
-    return lambda: datas
+    return in_epochs(source, lambda: datas)

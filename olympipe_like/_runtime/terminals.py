@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -139,7 +140,7 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         memory=None if memory is None else checks.nbytes(where, "memory", memory),
         stall_timeout=None if stall_timeout is None else checks.seconds(where, "stall_timeout", stall_timeout),
     )
-    layout = lay_out(leaves, executor, queue_size)
+    layout = lay_out(leaves, executor, queue_size).seeded(int.from_bytes(os.urandom(7), "big"))
     quarantine = options.get("quarantine")
     if quarantine is not None:
         checks.path(where, "quarantine", quarantine)

@@ -244,7 +244,7 @@ class WorkStage(Stage):
         if not self._may_start(key, frame.count):
             self._blocked = True
             return False
-        if frame.is_silent and len(self.inputs) == 1:
+        if frame.is_silent and len(self.inputs) == 1 and not self.spec.sees_all:
             self._answer_silently(edge, number, key)
             return True
         worker = self._free_worker(frame.count)

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._plan.layout import Label
+from olympipe_like._plan.operators import Source
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, dense
+from olympipe_like._worker.epochs import Epochs
 
 PULL_SECONDS = 0.001
 """Items that were pulled wait no longer than this for company."""
@@ -47,6 +49,13 @@ def iterate(datas: Any) -> Iterator[Any]:
 
         return AsyncItems(datas)
     return iter(datas)
+
+
+def in_epochs(source: Source, make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what makes the items of all epochs of a source; ``make`` makes those of one."""
+    if not source.epochs:
+        return make
+    return lambda: Epochs(lambda: iterate(make()), source.epochs, source.most)
 
 
 class Feeder:
@@ -88,6 +97,8 @@ class Feeder:
             never_blocks = isinstance(datas, _NEVER_BLOCK)
             while self._feed(never_blocks=never_blocks):
                 yield self._given
+            if isinstance(self._iterator, Epochs) and self._iterator.last is not None:
+                self._port.send(self._iterator.last)
         except PortGone:
             self._stop_flusher()
             self._close()
@@ -179,7 +190,8 @@ class Feeder:
 
     def _send(self, items: list[Any]) -> None:
         if items:
-            chunk = dense(items, self._given)
+            place = self._iterator.place if isinstance(self._iterator, Epochs) else dense
+            chunk = place(items, self._given)
             self._given += len(items)
             self._port.send(chunk)
 

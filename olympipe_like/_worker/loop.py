@@ -21,7 +21,7 @@ from olympipe_like._transport.messages import Answered, Broken, GoOn, Ready, Res
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
-from olympipe_like._worker.feed import Feeder
+from olympipe_like._worker.feed import Feeder, in_epochs
 from olympipe_like._worker.port import Port, SourcePort, Unreadable, encode_chunk, unpack_chunk
 from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.startup import Surroundings, prepare, resident_bytes
@@ -114,7 +114,7 @@ def _feed(order: WorkerOrder, port: Port, source: Source) -> None:
     def make() -> Any:
         return source.datas(*source.args, **source.kwargs)
 
-    Feeder(make, order.label, SourcePort(port, order.label, order.title), order.title).run()
+    Feeder(in_epochs(source, make), order.label, SourcePort(port, order.label, order.title), order.title).run()
 
 
 def _serve(order: WorkerOrder, port: Port, program: Program) -> None:

@@ -1,17 +1,18 @@
-"""What the operators with memory do: batch, reduce, and the merges gather and zip."""
+"""What the operators with memory do: batch, reduce, and the merges gather, align and zip."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, groupby, zip_longest
 from typing import Any
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path, at_end, order_of
+from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
@@ -255,6 +256,9 @@ class Merge(Step):
         self._legs = state
 
 
+_Ready = tuple[Path, int, Path, Any]  # what is compared, the leg, the item's path, the item
+
+
 class Interleave(Merge):
     """Gather by source position."""
 
@@ -271,20 +275,54 @@ class Interleave(Merge):
 
     def _merge(self, taken: int) -> Chunk:
         bound = min(leg.upto for leg in self._legs)
-        ready: list[tuple[Path, int, Path, Any]] = []
+        ready: list[_Ready] = []
         for number, leg in enumerate(self._legs):
             while leg.items and leg.items[0][0] < bound:
                 order, path, item = leg.items.popleft()
                 ready.append((order, number, path, item))
         ready.sort(key=_by_order_and_leg)
         failed = next((leg.failure for leg in self._legs if leg.failure is not None and leg.upto == bound), None)
+        made = self._make(ready, taken)
+        return from_paths([entry[1] for entry in made], [entry[0] for entry in made], min(bound, END), failed)
+
+    def _make(self, ready: list[_Ready], taken: int) -> list[tuple[Path, Any]]:
+        """Return what goes out for items in order, and count it."""
         self.count(OpCounts(taken, len(ready)))
-        upto = min(bound, END)
-        return from_paths([entry[3] for entry in ready], [entry[2] for entry in ready], upto, failed)
+        return [(path, item) for _, _, path, item in ready]
 
 
-def _by_order_and_leg(entry: tuple[Path, int, Path, Any]) -> tuple[Path, int]:
+def _by_order_and_leg(entry: _Ready) -> tuple[Path, int]:
     return entry[:2]
+
+
+class Match(Interleave):
+    """Align: joins the items of one source position."""
+
+    def __init__(self, op: ops.Align, legs: int, label: Label, worker: str) -> None:
+        super().__init__(legs, label, worker)
+        self._missing = op.missing
+
+    def _make(self, ready: list[_Ready], taken: int) -> list[tuple[Path, Any]]:
+        made: list[tuple[Path, Any]] = []
+        merged = 0
+        for _, group in groupby(ready, key=_order_of):
+            columns: list[list[Any]] = [[] for _ in self._legs]
+            for _, leg, path, item in group:  # noqa: B007 - the last one's path stands for all
+                columns[leg].append(item)
+            rows = zip(*columns, strict=False) if self._missing is SKIP else self._filled(columns)
+            before = len(made)
+            made += [(path, row) for row in rows]
+            used = sum(min(len(column), len(made) - before) for column in columns)
+            merged += used - (len(made) - before)
+        self.count(OpCounts(taken, len(made), len(ready) - len(made) - merged, 0, merged))
+        return made
+
+    def _filled(self, columns: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
+        return zip_longest(*columns, fillvalue=self._missing)
+
+
+def _order_of(entry: _Ready) -> Path:
+    return entry[0]
 
 
 class Pair(Merge):

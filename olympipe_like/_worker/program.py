@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.identity import END
+from olympipe_like._model.identity import END, Path
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
+from olympipe_like._plan import reshaping
 from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Attempts
 from olympipe_like._worker.chunk import Chunk, join, nothing
-from olympipe_like._worker.memory import Fold, Group, Interleave, Pair
+from olympipe_like._worker.epochs import PerEpoch
+from olympipe_like._worker.memory import Fold, Group, Interleave, Match, Pair
+from olympipe_like._worker.reshape import Buckets, Dealt, Distinct, Running, Sampled, Shuffled, Slide
 from olympipe_like._worker.snapshots import Snapshots
 from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import (
@@ -66,14 +69,14 @@ class Program:
             is_watched = index == segment.main or isinstance(op, ops.Batch)
             watch = Watch(cell if is_watched else None, index * ORDINALS)
             self._watches.append(watch)
-            self._steps.append(self._step(op, label, segment.legs, watch))
+            self._steps.append(self._step(index, op, label, watch))
         for step in self._steps:
             step.keeps = segment.keeps
         self._spreads = any(isinstance(step, Spread) for step in self._steps)
         self._remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
         self._snapshots = Snapshots(self._steps)
 
-    def _step(self, op: ops.Operator, label: Label, legs: int, watch: Watch) -> Step:
+    def _step(self, index: int, op: ops.Operator, label: Label, watch: Watch) -> Step:
         worker = self._worker
         attempts = Attempts(
             op.placement.policy,
@@ -83,14 +86,24 @@ class Program:
             inline=self._segment.executor == "inline",
         )
         self._attempts.append(attempts)
-        policy = (attempts, watch)
-        step = self._make(op, label, legs, policy)
+
+        def make(epoch: Path) -> Step:
+            return self._make(op, label, (attempts, watch), self._seed(index, op, epoch))
+
+        anew = op.epochs and op.remembers and not isinstance(op, ops.Gather | ops.Align)  # these merge epoch by epoch
+        step = PerEpoch(make, op.epochs, label, worker) if anew else make(())
         if isinstance(step, PerItem) and self._segment.executor == "async":
             step.timeout = op.placement.policy.timeout
         return step
 
-    def _make(self, op: ops.Operator, label: Label, legs: int, policy: tuple[Attempts, Watch]) -> Step:
-        worker = self._worker
+    def _seed(self, index: int, op: ops.Operator, epoch: Path) -> str:
+        """Return what a step that draws begins with: the same for whoever runs it."""
+        own = op.seed if isinstance(op, reshaping.Shuffle | reshaping.Sample) else None
+        given = f"{self._segment.seed}/{self._segment.stage}/{index}" if own is None else str(own)
+        return "/".join([given, *map(str, epoch)])
+
+    def _make(self, op: ops.Operator, label: Label, policy: tuple[Attempts, Watch], seed: str) -> Step:
+        worker, legs = self._worker, self._segment.legs
         match op:
             case ops.Task():
                 return Map(callable_of(op.function), label, worker, *policy)
@@ -121,8 +134,24 @@ class Program:
                 return Fold(op, label, worker, *policy)
             case ops.Gather():
                 return Interleave(legs, label, worker)
+            case ops.Align():
+                return Match(op, legs, label, worker)
             case ops.Zip():
                 return Pair(op, legs, label, worker)
+            case reshaping.Shuffle():
+                return Shuffled(op, seed, label, worker)
+            case reshaping.Sample():
+                return Sampled(op, seed, label, worker)
+            case reshaping.Unique():
+                return Distinct(op, label, worker)
+            case reshaping.Shard():
+                return Dealt(op, label, worker)
+            case reshaping.Window():
+                return Slide(op, label, worker)
+            case reshaping.Bucket():
+                return Buckets(op, label, worker)
+            case reshaping.Scan():
+                return Running(op, label, worker, *policy)
             case _:
                 raise AssertionError(f"no step for {op!r}")
 
