@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from olympipe_like._fluent.branches import Branches
 from olympipe_like._fluent.chain import Chain
 from olympipe_like._fluent.groups import Groups
 from olympipe_like._fluent.items import Items
 from olympipe_like._fluent.selection import Selection
+from olympipe_like._fluent.steps import Defaults, in_a_row, side_by_side
+from olympipe_like._model.options import SKIP
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
@@ -93,6 +95,68 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
 
         items = open_quarantine(f"source ({call_site()})", directory, stage)
         return Pipeline(items, name="quarantine" if name is None else name)
+
+    @staticmethod
+    def from_steps(
+        datas: Any,
+        steps: Sequence[Any],
+        batch_size: int,
+        n_workers_per_step: int | None = None,
+        max_queued_minibatches: int | None = None,
+        *,
+        keep_incomplete_batch: bool = True,
+        pad: Any = SKIP,
+        collate: Literal["list", "stack"] | Callable[[list[Any]], Any] = "list",
+        joiner: Callable[[list[Any]], Any] | None = None,
+        use_processes: bool = False,
+    ) -> Pipeline[Any]:
+        """Return a pipeline of steps, each with workers of its own, over mini-batches of the items.
+
+        A step is a function of a batch or an object with ``.transform``; alone, or as ``(workers, step)``,
+        ``(name, step)``, ``(name, workers, step)``, ``(name, workers, queue_size, step)``,
+        ``(name, workers, worker_args, step)`` or ``(name, workers, worker_args, queue_size, step)``. ``worker_args``:
+        for each worker a mapping, or a (name, value): attributes of its copy of the object, or keyword arguments of
+        the function. ``n_workers_per_step`` and ``max_queued_minibatches`` are for steps that do not say it.
+
+        The last batch is shorter, or dropped, or padded: ``pad`` and ``collate`` as in `batch`. What comes out are the
+        items of the batches, in order; with ``joiner`` the one item that it makes of the list of them. Steps run in
+        threads, or in processes.
+
+        >>> steps = [("double", 2, lambda batch: [x * 2 for x in batch]), sorted]
+        >>> Pipeline.from_steps([3, 1, 2], steps, batch_size=2).wait_for_result()
+        [2, 6, 4]
+        """
+        defaults = Defaults(n_workers_per_step, max_queued_minibatches, use_processes)
+        last: Any = {"keep_incomplete_batch": keep_incomplete_batch, "pad": pad, "collate": collate}
+        return in_a_row(Pipeline(datas), steps, batch_size, defaults, joiner, **last)
+
+    @staticmethod
+    def union(
+        datas: Any,
+        steps: Sequence[Any],
+        batch_size: int,
+        n_workers_per_step: int | None = None,
+        max_queued_minibatches: int | None = None,
+        *,
+        join: Callable[..., Any] | None = None,
+        keep_incomplete_batch: bool = True,
+        pad: Any = SKIP,
+        collate: Literal["list", "stack"] | Callable[[list[Any]], Any] = "list",
+        joiner: Callable[[list[Any]], Any] | None = None,
+        use_processes: bool = False,
+    ) -> Pipeline[Any]:
+        """As `from_steps`, with every step given the same batches, and what they make of a batch joined in step order.
+
+        ``join(*outputs)`` makes of them what becomes of the batch; without it each item becomes the tuple of what the
+        steps made of it. A step that drops a batch (`SKIP`) drops it for all.
+
+        >>> steps = [sorted, ("halves", lambda batch: [x / 2 for x in batch])]
+        >>> Pipeline.union([1, 2, 3], steps, batch_size=2).wait_for_result()
+        [(1, 0.5), (2, 1.0), (3, 1.5)]
+        """
+        defaults = Defaults(n_workers_per_step, max_queued_minibatches, use_processes)
+        last: Any = {"keep_incomplete_batch": keep_incomplete_batch, "pad": pad, "collate": collate}
+        return side_by_side(Pipeline(datas), steps, batch_size, defaults, join, joiner, **last)
 
     def _then(self, op: ops.Operator, *others: Chain[Any], site: str) -> Pipeline[Any]:
         return self._at(Node(op, (self._node, *(other._node for other in others)), site))

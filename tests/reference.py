@@ -9,8 +9,9 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from itertools import islice
+from itertools import accumulate, islice
 from math import inf
+from random import Random
 
 from olympipe_like import SKIP  # the marker that users' functions return; nothing else is taken from the library
 
@@ -88,6 +89,71 @@ def reduce_(items, initial, reducer):
     return [(END, reduce(lambda total, item: reducer(item[1], total), items, initial))]
 
 
+def scan(items, initial, fn):
+    state = initial
+    for path, value in items:
+        state, result = fn(value, state)
+        if result is not SKIP:
+            yield path, result
+
+
+def window(items, size, step, partial):
+    for start in range(0, len(items), step):
+        members = items[start : start + size]
+        if len(members) == size or partial:
+            yield (members[-1][0] if len(members) == size else END), [value for _, value in members]
+
+
+def bucket(items, key, boundaries, size, most):
+    begun = {}
+    for path, value in items:
+        place = sum(key(value) >= boundary for boundary in boundaries)
+        begun.setdefault(place, [])
+        if most is not None and begun[place] and sum(map(key, begun[place])) + key(value) > most:
+            yield path, begun.pop(place)
+        begun.setdefault(place, []).append(value)
+        if len(begun[place]) == size or (most is not None and sum(map(key, begun[place])) >= most):
+            yield path, begun.pop(place)
+    yield from ((END, begun[place]) for place in sorted(begun) if begun[place])
+
+
+def shuffle(items, buffer, seed):
+    chance, held, out = Random(str(seed)), [], []
+    for item in items:
+        if len(held) < buffer:
+            held.append(item)
+        else:
+            place = int(chance.random() * buffer)
+            out.append(held[place])
+            held[place] = item
+    for last in range(len(held) - 1, 0, -1):
+        place = int(chance.random() * (last + 1))
+        held[place], held[last] = held[last], held[place]
+    return [((number, *path), value) for number, (path, value) in enumerate(out + held)]
+
+
+def sample(items, share):
+    return {0: [], 1: items}[share]  # what lies between is a matter of chance; see test_reshaping
+
+
+def unique(items, key):
+    keys = [key(value) for _, value in items]
+    return [item for place, item in enumerate(items) if keys[place] not in keys[:place]]
+
+
+def shard(items, rank, world, even):
+    mine, rest = items[rank::world], len(items) % world
+    if even == "drop" and rest > rank:
+        return mine[:-1]
+    if even == "pad" and 0 < rest <= rank:
+        return [*mine, (END, items[(rank - rest) % min(world, len(items))][1])]
+    return mine
+
+
+def repeat(items, epochs):
+    return [((epoch, *path), value) for epoch in range(epochs) for path, value in items]
+
+
 def limit(items, n):
     return items[:n]
 
@@ -116,6 +182,18 @@ def gather(*legs):
     return heapq.merge(*legs, key=lambda item: item[0])  # ties: the first leg first
 
 
+def align(*legs, missing=SKIP):
+    placed = []  # an item is where the furthest item before it in its leg is
+    for leg in legs:
+        places = accumulate((path for path, _ in leg), max)
+        placed.append([(path, value) for path, (_, value) in zip(places, leg, strict=True)])
+    for path in sorted({path for leg in placed for path, _ in leg}):
+        columns = [[value for place, value in leg if place == path] for leg in placed]
+        rows = (min if missing is SKIP else max)(map(len, columns))
+        for row in range(rows):
+            yield path, tuple(column[row] if row < len(column) else missing for column in columns)
+
+
 def zip_(*legs):
     return [(row[0][0], tuple(value for _, value in row)) for row in zip(*legs, strict=False)]
 
@@ -133,6 +211,16 @@ OPERATORS: Mapping[str, Callable[..., Iterable[tuple[Path, object]]]] = {
     "batch": batch,
     "unbatch": lambda items: explode(items, None),
     "reduce": reduce_,
+    "scan": scan,
+    "window": window,
+    "bucket": bucket,
+    "shuffle": shuffle,
+    "sample": sample,
+    "unique": unique,
+    "shard": shard,
+    "repeat": repeat,
+    "align": align,
+    "align_filled": lambda *legs: align(*legs, missing="missing"),
     "limit": limit,
     "skip": skip,
     "split": split,

@@ -20,6 +20,8 @@ ASYNC_TASKS = [(f.increment, f.increment_later), (f.drop_thirds, f.drop_thirds_l
 PREDICATES = [f.is_even, f.is_rare, lambda x: f.size(x) > 2, lambda x: [0][: f.size(x) % 4], lambda x: "yes"]
 EXPLODERS = [f.twice, f.some, f.letters, lambda x: range(f.size(x) % 3)]
 SPLITTERS = [(f.both_or_one, 2), (f.three_ways, 3), (lambda x: (None, x), 2)]
+SCANS = [(0, f.running_count), ((), f.what_was_before)]
+KEYS = [f.size, f.describe]
 REDUCTIONS = [(0, f.count_one), ((), f.remember), ("", lambda item, text: f.describe(item) + text[:20])]
 
 values = st.one_of(
@@ -43,7 +45,7 @@ def plans(draw: Callable, *, unordered: bool = False) -> Plan:
         made = outcomes(nodes)
         # The newest nodes are as likely as all others together: longer chains.
         inputs = [draw(st.just(usable[-1]) | st.sampled_from(usable)) for _ in range(3)]
-        operator = draw(_operator(inputs, made, unordered=unordered))
+        operator = draw(_operator(inputs, made, unordered=unordered, repeats=_can_repeat(nodes, inputs[0])))
         if operator is None:
             continue
         nodes.append(operator)
@@ -58,6 +60,17 @@ def plans(draw: Callable, *, unordered: bool = False) -> Plan:
     leaves = [number for number in usable if number not in used]
     wanted = draw(st.just(leaves) | st.lists(st.sampled_from(usable), min_size=1, max_size=4))
     return Plan(tuple(nodes), tuple(wanted))
+
+
+def _can_repeat(nodes: list[Node], number: int) -> bool:
+    """Whether a node may be repeated, and gives the same each time."""
+    node = nodes[number]
+    if node.kind == "source":
+        return dict(node.options)["form"] != "generator"
+    limited_source = node.kind == "limit" and nodes[node.inputs[0]].kind == "source"
+    if node.kind in {"limit", "skip", "zip", "concat", "shuffle"} and not limited_source:
+        return False
+    return all(_can_repeat(nodes, each) for each in node.inputs)
 
 
 @st.composite
@@ -79,11 +92,12 @@ SOURCE_FORMS = {
 
 
 @st.composite
-def _operator(draw: Callable, inputs: list[int], made: list, *, unordered: bool) -> Node | None:
+def _operator(draw: Callable, inputs: list[int], made: list, *, unordered: bool, repeats: bool) -> Node | None:
     """Draw an operator for these inputs; None if the one drawn does not fit them."""
     kinds = ["gather", "explode", "explode", "task", "task", "filter", "tap", "split", "partition"]
     if not unordered:
         kinds += ["batch", "batch", "unbatch", "unbatch", "reduce", "limit", "skip", "zip", "concat"]
+        kinds += ["scan", "window", "bucket", "shuffle", "sample", "unique", "shard", "repeat", "repeat", "align"]
     kind = draw(st.sampled_from(kinds))
     several = tuple(inputs[: draw(st.integers(2, 3))])
     single = (inputs[0],)
@@ -115,6 +129,27 @@ def _operator(draw: Callable, inputs: list[int], made: list, *, unordered: bool)
             return Node(kind, single)
         case "reduce":
             return Node(kind, single, draw(st.sampled_from(REDUCTIONS)))
+        case "scan":
+            return Node(kind, single, draw(st.sampled_from(SCANS)))
+        case "window":
+            return Node(kind, single, (draw(st.integers(1, 5)), draw(st.integers(1, 6)), draw(st.booleans())))
+        case "bucket":
+            limits = draw(st.sampled_from([(2, None), (4, None), (None, 9), (3, 20)]))
+            return Node(kind, single, (f.size, draw(st.sampled_from([(), (4,), (0, 5, 9)])), *limits))
+        case "shuffle":
+            return Node(kind, single, (draw(st.integers(1, 20)), draw(st.integers(0, 3))))
+        case "sample":
+            return Node(kind, single, (draw(st.sampled_from([0, 1])),))
+        case "unique":
+            return Node(kind, single, (draw(st.sampled_from(KEYS)),))
+        case "shard":
+            world = draw(st.integers(1, 4))
+            even = draw(st.sampled_from(["uneven", "drop", "pad"]))
+            return Node(kind, single, (draw(st.integers(0, world - 1)), world, even))
+        case "repeat" if repeats and few:
+            return Node(kind, single, (draw(st.integers(1, 3)),))
+        case "align" if few:
+            return Node(draw(st.sampled_from(["align", "align_filled"])), several)
         case "limit" | "skip":
             return Node(kind, single, (draw(st.integers(0, 10)),))
         case "zip":
@@ -165,6 +200,8 @@ def _build_node(node: Node, inputs: list, options: dict) -> Pipeline | tuple[Pip
             return inputs[0].batch(size, pad=pad)
         case "batch", (size, rest, _):
             return inputs[0].batch(size, rest == "keep")
+        case "align_filled", ():
+            return inputs[0].align(*inputs[1:], missing="missing")
         case "split", (function,):
             return inputs[0].split(function, n=options["n"])
         case "partition", (predicate,):

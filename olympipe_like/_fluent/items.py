@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olympipe_like._fluent.chain import Chain
@@ -11,6 +12,8 @@ from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.checks import NewStage
+from olympipe_like._worker.composed import call_with
+from olympipe_like.errors import PlanError
 
 if TYPE_CHECKING:
     import sys
@@ -102,6 +105,35 @@ class Items(Chain[T]):
             worker_args=checks.worker_args(stage.where, worker_args, placed.workers),
         )
         return self._then(op, site=stage.site)
+
+    def fan_out(
+        self,
+        *tasks: Callable[[T], Any],
+        join: Callable[..., Any] | None = None,
+        workers: int = 1,
+        ordered: bool = True,
+        executor: ExecutorName | None = None,
+        queue_size: int | None = None,
+        **policy: Unpack[PolicyOptions],
+    ) -> Pipeline[Any]:
+        """Call several functions with each item, side by side; an item becomes the tuple of what they return.
+
+        Or what ``join(*results)`` returns. Each function is a `task` with ``workers`` of its own and these options. An
+        item that one of them drops (`SKIP`, ``on_error="skip"``) is dropped.
+
+        >>> Pipeline([3, 4]).fan_out(str, lambda x: x * x).wait_for_result()
+        [('3', 9), ('4', 16)]
+        """
+        stage = NewStage(None, None, "fan_out")
+        if not tasks:
+            raise PlanError(f"{stage.where}: give at least one function")
+        where: Any = {"workers": workers, "ordered": ordered, "executor": executor, "queue_size": queue_size}
+        legs = [self.task(each, **where, **policy) for each in tasks]
+        joined = legs[0].align(*legs[1:])
+        if join is None:
+            return joined
+        checks.sync_function(stage.where, "join", join)
+        return joined.task(partial(call_with, join), executor=executor, name=checks.name_of(join, "join"))
 
     def filter(
         self,

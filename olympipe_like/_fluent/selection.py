@@ -53,7 +53,7 @@ class Selection(Chain[T]):
         each run has another.
 
         >>> Pipeline(range(8)).shuffle(4, seed=1).wait_for_result()
-        [0, 4, 3, 1, 6, 2, 7, 5]
+        [1, 0, 5, 3, 7, 2, 6, 4]
         """
         stage = NewStage(None, None, "shuffle")
         op = reshaping.Shuffle(
@@ -67,7 +67,7 @@ class Selection(Chain[T]):
         """Keep a random share of the items, from 0 to 1. What becomes of an item depends on seed and position alone.
 
         >>> Pipeline(range(20)).sample(0.25, seed=3).wait_for_result()
-        [0, 5, 10, 11, 17]
+        [5, 14, 17, 19]
         """
         stage = NewStage(None, None, "sample")
         share = amounts.share(stage.where, "fraction", fraction)

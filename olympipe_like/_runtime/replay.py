@@ -20,8 +20,10 @@ from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime.quarantine import load
 from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._worker.blame import text_of, traceback_of
+from olympipe_like._worker.epochs import PerEpoch
 from olympipe_like._worker.memory import Fold, Group
 from olympipe_like._worker.program import Program
+from olympipe_like._worker.reshape import Distinct, Keyed, Running
 from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import PerItem, Select, Tap
 
@@ -116,6 +118,8 @@ def _operator(file: FilePath, letter: files.Letter, segment: Segment) -> int:
 def _run(program: Program, op: ops.Operator, item: Any, debugging: Debugging) -> int:
     """Call the function on the item, in the user's frames but for a few of ours."""
     (step,) = program._steps
+    if isinstance(step, PerEpoch):
+        step = step.step
     debugger = _Debugger(skip=_NOT_THE_USERS) if debugging == "first line" else None
     begin: Callable[[], None] = debugger.set_trace if debugger is not None else _nothing
     try:
@@ -130,6 +134,13 @@ def _run(program: Program, op: ops.Operator, item: Any, debugging: Debugging) ->
             result = _spread(step, item, begin)
         elif isinstance(step, Group):
             result = _call(step._collate, item, begin)
+        elif isinstance(step, Keyed):
+            result = item if step.key is None else _call(step.key, item, begin)
+            if isinstance(step, Distinct):
+                hash(result)  # as it does, to look whether it was there
+        elif isinstance(step, Running):
+            print("the state of the run was not kept; this is the initial one")
+            result = _call(step.call, item, begin)
         else:
             assert isinstance(step, Fold)
             print("the accumulator of the run was not kept; this is the initial one")

@@ -115,6 +115,35 @@ MEMORIES = {
         [list(ITEMS[start : start + 7]) for start in range(0, 200, 7)],
     ),
     "reduce": (lambda pipe, bad: pipe.reduce(0, lambda item, total: total + bad(item)), [sum(ITEMS)]),
+    "scan": (
+        lambda pipe, bad: pipe.scan(0, lambda item, total: (total + bad(item), total)),
+        [sum(ITEMS[:place]) for place in range(200)],
+    ),
+    "window": (
+        lambda pipe, bad: pipe.task(bad).window(3, step=2),
+        [list(ITEMS[start : start + 3]) for start in range(0, 198, 2)],
+    ),
+    "bucket": (
+        lambda pipe, bad: pipe.bucket(lambda item: bad(item) % 2, [1], batch_size=9),
+        [list(ITEMS[start + odd : start + 18 + odd : 2]) for start in range(0, 198, 18) for odd in (0, 1)]
+        + [[ITEMS[198]], [ITEMS[199]]],
+    ),
+    "shuffle": (
+        lambda pipe, bad: pipe.task(bad).shuffle(30, seed=5),
+        Pipeline(ITEMS).shuffle(30, seed=5).wait_for_result(executor="inline"),
+    ),
+    "unique": (lambda pipe, bad: pipe.unique(lambda item: bad(item) // 4), list(ITEMS[::4])),
+    "shard": (lambda pipe, bad: pipe.task(bad).shard(2, 7, even="drop"), list(ITEMS[2:196:7])),
+    "repeat": (
+        lambda pipe, bad: pipe.task(bad).window(70, step=70, partial=True).repeat(2),
+        [list(ITEMS[start : start + 70]) for start in (0, 70, 140)] * 2,
+    ),
+    "align": (
+        lambda pipe, bad: pipe.align(pipe.filter(lambda value: value % 2 == 0)).task(
+            lambda pair: (bad(pair[0]), pair[1])
+        ),
+        [(value, value) for value in ITEMS if value % 2 == 0],
+    ),
     "gather": (
         lambda pipe, bad: pipe.gather(pipe.task(lambda value: -value)).task(bad),
         [signed for value in ITEMS for signed in (value, -value)],
@@ -325,6 +354,50 @@ def test_a_worker_killed_at_any_moment_at_full_speed_costs_nothing(seed, kib):
                 kill(dice.choice(workers))
 
     assert numbers == list(ITEMS[:count])
+
+
+# Ends in lists, so that what is compared is few items; what is remembered changes with every one of them.
+SCANS = {
+    "scan": lambda pipe: pipe.scan(0, lambda item, total: (total + item, total)).batch(500),
+    "window": lambda pipe: pipe.window(500, step=400),
+    "bucket": lambda pipe: pipe.bucket(lambda item: item % 7, [2, 4], batch_size=300),
+    "shuffle": lambda pipe: pipe.shuffle(700, seed=2).batch(500),
+    "unique": lambda pipe: pipe.unique(lambda item: item // 3).batch(500),
+    "shard": lambda pipe: pipe.shard(1, 3, even="pad").batch(500),
+    "repeat": lambda pipe: pipe.shuffle(100, seed=4).batch(700).repeat(2),
+}
+
+
+@pytest.mark.fault("T23")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("operator", SCANS)
+def test_a_worker_of_a_scan_killed_at_any_moment_at_full_speed_costs_nothing(operator, seed):
+    dice = random.Random(f"{operator} {seed}")
+    source = range(10_000) if operator == "repeat" else range(20_000)
+    pipe = SCANS[operator](Pipeline(source).task(abs))
+    expected = pipe.wait_for_result(executor="inline")
+    victims = set(dice.sample(range(len(expected)), 3))
+
+    arrived = []
+    for number, item in enumerate(pipe):
+        arrived.append(item)
+        if number in victims:
+            time.sleep(dice.random() * 0.01)
+            for worker in sorted(family()):
+                kill(worker)
+
+    assert arrived == expected
+
+
+@pytest.mark.fault("T19")
+def test_a_shuffle_without_a_seed_whose_worker_dies_still_gives_each_item_once(tmp_path):
+    once = Once(tmp_path)
+
+    arrived, error = outcome(Pipeline(ITEMS).task(dying(be_killed, once)).shuffle(30))
+
+    assert once.happened
+    assert error is None
+    assert sorted(arrived) == list(ITEMS)
 
 
 def kill(pid):

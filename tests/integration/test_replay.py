@@ -52,6 +52,9 @@ STAGES = """
     def add(item, total):
         return total + 10 / item
 
+    def add_up(item, total):
+        return total + 1, 20 / item
+
     class Scaler:
         def __init__(self, factor, **others):
             self.factor = factor
@@ -115,6 +118,9 @@ FAILING = {
     "async": ("Pipeline([5, 0]).task(half_later)", "return 10 / number", "return number", "half_later gives 0"),
     "batch": ("Pipeline([1, 0, 0, 0]).batch(2, collate=mean)", "10 / sum", "sum", "batch gives 0"),
     "reduce": ("Pipeline([5, 0]).reduce(7, add)", "total + 10 / item", "total + item", "add gives 7"),
+    "scan": ("Pipeline([5, 0]).scan(7, add_up)", "20 / item", "20 * item", "add_up gives 0"),
+    "unique": ("Pipeline([5, 0]).unique(half)", "FACTOR / number", "FACTOR * number", "unique gives 0"),
+    "repeated bucket": ("Pipeline([5, 0]).bucket(half, [], 2).repeat(2)", "R / number", "R * number", "bucket gives 0"),
     "class_task": (
         "Pipeline([5, 0]).class_task(Scaler, 'scale', [3], 'close', worker_args=[{'some': 1}])",
         "self.factor / number",

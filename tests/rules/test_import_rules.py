@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "_executors": {"_worker", "_transport", "_plan", "_model"},
     "failed_item": set(),
     "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
-    "_fluent": {"pipeline", "_runtime", "_plan", "_model"},  # `pipeline` for types only, see MAY_NAME
+    "_fluent": {"pipeline", "_runtime", "_worker", "_plan", "_model"},  # `pipeline` for types only, see MAY_NAME
     "pipeline": {"_fluent", "_runtime", "_plan", "_model"},
     "__main__": {"_runtime"},
 }
