@@ -164,6 +164,7 @@ class PerEpoch(Step):
             return []
         held = self.step.end(0)
         parts = [] if held is None else [self._outside(held)]
+        self.count(self.step.take_counts())  # what it dropped
         self._epoch = successor(self._epoch, self._counts)
         if self._epoch is not None:
             self.step = self._make(self._epoch)

@@ -12,7 +12,7 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.identity import END, Path
+from olympipe_like._model.identity import END, Path, at_end
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import reshaping as ops
 from olympipe_like._plan.layout import Label
@@ -218,7 +218,7 @@ class Dealt(Step):
             self.count(OpCounts(0, 0, 1))
         elif first and 0 < rest <= self._op.rank:
             self.count(OpCounts(0, 1))
-            return from_paths([first[(self._op.rank - rest) % len(first)]], [END], END)
+            return from_paths([first[(self._op.rank - rest) % len(first)]], [at_end(())], END)
         return None
 
 
@@ -230,6 +230,7 @@ class Slide(Step):
         self._op = op
         self._held: list[Any] = []
         self._pass = 0  # items to leave out before the next window begins
+        self._last: Path = ()  # of the last item that came
 
     @property
     def held(self) -> int:
@@ -238,11 +239,11 @@ class Slide(Step):
 
     def state(self) -> Any:
         """Return the windows begun."""
-        return self._held, self._pass
+        return self._held, self._pass, self._last
 
     def restore(self, state: Any) -> None:
         """Go on with them."""
-        self._held, self._pass = state
+        self._held, self._pass, self._last = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return the windows that are complete now."""
@@ -256,6 +257,8 @@ class Slide(Step):
         start += len(ends) * step
         self._held, self._pass = items[start:], max(start - len(items), 0)
         columns = tuple([column[last] for last in lasts] for column in chunk.columns)
+        if chunk.items:
+            self._last = chunk.path(-1)
         self.count(OpCounts(len(chunk.items), len(ends)))
         return Chunk([items[end - size : end] for end in ends], columns, chunk.upto, chunk.failure)
 
@@ -267,7 +270,7 @@ class Slide(Step):
             return None
         left = [held[start:] for start in range(0, len(held), self._op.step)]
         self.count(OpCounts(0, len(left)))
-        return from_paths(left, [END] * len(left), END)
+        return from_paths(left, [at_end(self._last)] * len(left), END)
 
 
 class Buckets(Keyed):
@@ -277,6 +280,7 @@ class Buckets(Keyed):
         super().__init__(op.key, label, worker)
         self._op = op
         self._open: dict[int, tuple[list[Any], float]] = {}  # items and the sum of their keys
+        self._last: Path = ()  # of the last item that came
 
     @property
     def held(self) -> int:
@@ -285,11 +289,11 @@ class Buckets(Keyed):
 
     def state(self) -> Any:
         """Return the lists begun."""
-        return self._open
+        return self._open, self._last
 
     def restore(self, state: Any) -> None:
         """Go on with them."""
-        self._open = state
+        self._open, self._last = state
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Return the lists that are complete now."""
@@ -302,6 +306,8 @@ class Buckets(Keyed):
                 taken += 1
         except BaseException as error:  # noqa: BLE001 - the key is the user's, and may be anything
             failure = self.blame(error, chunk, taken)
+        if chunk.items:
+            self._last = chunk.path(-1)
         failed = int(failure is not chunk.failure)
         merged = sum(len(items) - 1 for _, items in out)
         self.count(OpCounts(taken + failed, len(out), 0, failed, merged))
@@ -335,7 +341,7 @@ class Buckets(Keyed):
         if self._op.drop_last:
             left = []
         self.count(OpCounts(0, len(left), 0 if left else count, 0, count - len(left) if left else 0))
-        return from_paths(left, [END] * len(left), END) if left else None
+        return from_paths(left, [at_end(self._last)] * len(left), END) if left else None
 
 
 def _first(entry: tuple[int, Any]) -> int:

@@ -356,3 +356,10 @@ def test_a_repeated_pipeline_shares_nothing_with_the_one_it_is_made_of():
 
     assert Pipeline.wait_for_all_results([once, once.repeat(2)]) == [["0", "1"], ["0", "1", "0", "1"]]
     assert source.pulled == 6
+
+
+def test_what_a_batch_drops_at_the_end_of_each_epoch_is_accounted_for():
+    with Pipeline(range(8)).batch(3, drop_last=True).repeat(2).run(executor="inline") as run:
+        assert list(run) == [[0, 1, 2], [3, 4, 5]] * 2
+
+    assert run.report.balanced

@@ -84,7 +84,7 @@ def test_every_form_of_a_step_works(form, use_processes):
         ("a", 1, [3], Times()),
         5,
     ],
-    ids=repr,
+    ids=lambda step: f"{type(step).__name__}-of-{len(step)}" if isinstance(step, tuple) else repr(step),
 )
 def test_a_step_in_no_known_form_is_refused_with_its_number(step):
     with pytest.raises(PlanError, match=r"from_steps \(test_steps\.py:\d+\): step 2: "):
