@@ -50,7 +50,7 @@ def test_a_worker_loads_nothing_of_the_hubs_side(module):
     assert names_below(f"olympipe_like.{module}", loaded) == []
 
 
-@pytest.mark.parametrize("module", ["numpy", "dill", "tqdm", "cloudpickle", "multiprocess", "asyncio"])
+@pytest.mark.parametrize("module", ["numpy", "dill", "tqdm", "cloudpickle", "multiprocess", "asyncio", "sklearn"])
 def test_importing_the_package_alone_loads_no(module):
     loaded = modules_loaded_by("import olympipe_like")
 

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
     "_fluent": {"pipeline", "_runtime", "_worker", "_plan", "_model"},  # `pipeline` for types only, see MAY_NAME
     "pipeline": {"_fluent", "_runtime", "_plan", "_model"},
+    "sklearn": {"pipeline"},
     "__main__": {"_runtime"},
 }
 # One class in several files: its parts name the whole in their signatures, and only there.
