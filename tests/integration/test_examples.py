@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -263,3 +264,27 @@ def test_client_records_sorts_any_file_of_records(tmp_path):
     run_example("client_records.py", "--records", tmp_path / "records.json", "--out", tmp_path / "out")
 
     assert lists_in(tmp_path / "out") == list(expected)
+
+
+# -- queued_steps ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("--processes",)], ids=["threads", "processes"])
+def test_queued_steps_gives_the_same_in_every_form_and_learns(arguments):
+    said = run_example("queued_steps.py", *arguments).stdout
+
+    assert len(re.findall(r"^.*step\) +as expected$|^step +as expected$", said, re.MULTILINE)) == 6
+    hosts = re.search(r"answers of hosts: 200, of (.*)", said)[1].split(" and ")
+    assert set(hosts) <= {"host1", "host2"}  # one of them may be quick enough to answer all
+    assert "features of 1797 digits: 80" in said
+    assert float(re.search(r"not seen before: ([\d.]+)%", said)[1]) > 90
+
+
+def test_queued_steps_measures_rows_and_columns_of_the_digits_beside_their_pixels():
+    script = runpy.run_path(str(EXAMPLES / "queued_steps.py"))
+    images = np.random.default_rng(0).integers(0, 17, (250, 64)).astype(float)
+
+    features = script["measure"](images, use_processes=False)
+
+    squares = images.reshape(-1, 8, 8)
+    np.testing.assert_allclose(features, np.hstack([images, squares.sum(axis=2), squares.sum(axis=1)]))
