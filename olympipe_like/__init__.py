@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from olympipe_like._observe.report import Report
     from olympipe_like._runtime.run import Run
     from olympipe_like.errors import (
+        EvaluationError,
         InternalError,
+        NodeNotFound,
         PipelineError,
         PipelineExecutionError,
         PlanError,
@@ -43,8 +45,10 @@ _HOMES = {
 
 __all__ = [
     "SKIP",
+    "EvaluationError",
     "FailedItem",
     "InternalError",
+    "NodeNotFound",
     "Pipeline",
     "PipelineError",
     "PipelineExecutionError",

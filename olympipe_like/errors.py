@@ -2,7 +2,9 @@
 
 PipelineError
 ├── PlanError (ValueError)            your plan: refused where it is written
-│   └── PlanTypeError (TypeError)
+│   ├── PlanTypeError (TypeError)
+│   └── NodeNotFound (KeyError)       a graph has no node of that name
+├── EvaluationError                   a node of an expression graph; also an instance of what it raised
 ├── PipelineExecutionError (RuntimeError)   a run
 │   ├── StageFailed                   your function; also an instance of what it raised
 │   │   ├── SourceFailed              your source
@@ -28,6 +30,43 @@ class PlanError(PipelineError, ValueError):
 
 class PlanTypeError(PlanError, TypeError):
     """A plan with an argument of the wrong type."""
+
+
+class NodeNotFound(PlanError, KeyError):
+    """An expression graph was asked for a node that it does not have."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError shows a repr
+
+
+class EvaluationError(PipelineError):
+    """A node of an expression graph failed.
+
+    The error raised is also an instance of the type that was raised, with its ``args`` and attributes, so that
+    ``except OSError as error: error.errno`` works; ``__cause__`` is the original exception.
+
+    Attributes
+    ----------
+    node : str
+        The node's name.
+    site : str
+        File and line where the node was made.
+    expression : str
+        What it computes, as Python text, with the names of its inputs.
+    inputs : dict of str to str
+        For each input that was there its name and a short description of its value.
+    what : str
+        What happened: type and text of the original exception.
+    """
+
+    def __init__(self, node: str, site: str, expression: str, inputs: dict[str, str], what: str) -> None:
+        super().__init__(node, site, expression, inputs, what)
+        self.node, self.site, self.expression, self.inputs, self.what = node, site, expression, inputs, what
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name} = {value}" for name, value in self.inputs.items())
+        with_inputs = f"  [{given}]" if given else ""
+        return f"node {self.node!r} ({self.site}): {self.expression}: {self.what}{with_inputs}"
 
 
 class PipelineExecutionError(PipelineError, RuntimeError):
@@ -174,7 +213,9 @@ def also_instance_of(error: StageFailed, user_type: type[BaseException]) -> Stag
     code far away, and the language itself, would act on them.
     """
     # A pipeline within a stage function fails with such an error itself: what its user raised is meant.
-    user_type = getattr(user_type, "user_type", user_type) if issubclass(user_type, StageFailed) else user_type
+    # A graph that fails in one does, too.
+    if issubclass(user_type, (StageFailed, EvaluationError)):
+        user_type = getattr(user_type, "user_type", user_type)
     signs = (StopIteration, StopAsyncIteration)
     if isinstance(error, user_type) or not issubclass(user_type, Exception) or issubclass(user_type, signs):
         return error

@@ -24,8 +24,10 @@ MAY_IMPORT = {
     "_observe": {"_plan", "_model"},
     "_executors": {"_worker", "_transport", "_plan", "_model"},
     "failed_item": set(),
+    "graph": {"_plan", "_model"},
     "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
-    "_fluent": {"pipeline", "_runtime", "_worker", "_plan", "_model"},  # `pipeline` for types only, see MAY_NAME
+    # `pipeline` for types only, see MAY_NAME
+    "_fluent": {"graph", "pipeline", "_runtime", "_worker", "_plan", "_model"},
     "pipeline": {"_fluent", "_runtime", "_plan", "_model"},
     "sklearn": {"pipeline"},
     "__main__": {"_runtime"},

@@ -1,0 +1,78 @@
+"""Nested literals with nodes in them: arguments, fetches and what lazy nodes ask for.
+
+Lists, tuples, dicts, sets and slices are looked into, as deep as they go; other objects are values as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from olympipe_like.graph.operation import Operation
+
+_NESTED = (list, tuple, dict, slice, set, frozenset)
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    """Return what a nested literal is made of; nothing for other objects."""
+    kind = type(value)
+    if kind is dict:
+        return [part for pair in value.items() for part in pair]
+    if kind is slice:
+        return value.start, value.stop, value.step
+    if kind in (set, frozenset):
+        return list(value)
+    return value if kind in (list, tuple) or _is_namedtuple(kind) else ()
+
+
+def _is_namedtuple(kind: type) -> bool:
+    return issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
+def nodes_in(value: Any) -> Iterator[Operation]:
+    """Return the nodes in a nested literal, in the order written."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is Operation:
+            yield part
+        elif isinstance(part, _NESTED):
+            waiting.extend(reversed(_parts(part)))
+
+
+def rebuild(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Return a nested literal made anew, with a function applied to what is not nested."""
+    kind = type(value)
+    if kind is list:
+        return [rebuild(part, leaf) for part in value]
+    if kind is tuple:
+        return tuple([rebuild(part, leaf) for part in value])
+    if kind is dict:
+        return {rebuild(key, leaf): rebuild(part, leaf) for key, part in value.items()}
+    if kind is slice:
+        return slice(rebuild(value.start, leaf), rebuild(value.stop, leaf), rebuild(value.step, leaf))
+    if kind in (set, frozenset):
+        return kind([rebuild(part, leaf) for part in value])
+    if _is_namedtuple(kind):
+        return kind._make([rebuild(part, leaf) for part in value])
+    return leaf(value)
+
+
+def fill(template: Any, values: Mapping[Any, Any]) -> Any:
+    """Return a nested literal with the values of its nodes in their places."""
+    if type(template) is Operation:
+        return values[template]
+    if not isinstance(template, _NESTED):
+        return template
+    return rebuild(template, lambda leaf: values[leaf] if type(leaf) is Operation else leaf)
+
+
+def is_fixed(value: Any) -> bool:
+    """Tell whether a value is the same each time: no node in it, and nothing that a function may change."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if type(part) in (Operation, list, dict, set):
+            return False
+        waiting.extend(_parts(part))
+    return True
