@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from olympipe_like.errors import EvaluationError, NodeNotFound
     from olympipe_like.graph.caching import cache, cache_file
     from olympipe_like.graph.function import GraphFunction, graph_function
-    from olympipe_like.graph.graph import Graph, control_dependencies
+    from olympipe_like.graph.graph import Graph
     from olympipe_like.graph.keys import stable_key
     from olympipe_like.graph.lazy import conditional, try_
     from olympipe_like.graph.nodes import assert_, constant, func_op, import_, opmethod, placeholder, str_format
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from olympipe_like.graph.operation import Operation
     from olympipe_like.graph.profiler import Profiler
     from olympipe_like.graph.side_by_side import Preview, preview
+    from olympipe_like.graph.writing import control_dependencies
 
 _HOMES = {
     "caching": ["cache", "cache_file"],
     "function": ["GraphFunction", "graph_function"],
-    "graph": ["Graph", "control_dependencies"],
+    "graph": ["Graph"],
     "lazy": ["conditional", "try_"],
     "nodes": ["assert_", "constant", "func_op", "import_", "opmethod", "placeholder", "str_format"],
     "once": ["lazy_constant"],
     "operation": ["Operation"],
     "side_by_side": ["Preview", "preview"],
+    "writing": ["control_dependencies"],
     "profiler": ["Profiler"],
     "keys": ["stable_key"],
 }

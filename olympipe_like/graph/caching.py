@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanError, PlanTypeError
-from olympipe_like.graph.graph import NodeOptions, new_node
 from olympipe_like.graph.keys import stable_key
 from olympipe_like.graph.operation import Operation, call
+from olympipe_like.graph.writing import NodeOptions, new_node
 
 if TYPE_CHECKING:
     import sys

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from olympipe_like._plan.call_site import call_site
-from olympipe_like._plan.checks import whole_number
 from olympipe_like.errors import NodeNotFound, PlanError, PlanTypeError
 from olympipe_like.graph.drawing import Box, boxes, dot, mermaid
 from olympipe_like.graph.evaluate import Callback, evaluate
@@ -19,39 +17,11 @@ from olympipe_like.graph.operation import Definition, Operation, check_name
 from olympipe_like.graph.plan import Plan, all_behind, make_plan, needs
 from olympipe_like.graph.templates import fill, nodes_in, rebuild
 
-if TYPE_CHECKING:
-    import sys
-
-    if sys.version_info >= (3, 11):
-        from typing import Unpack
-    else:
-        from typing_extensions import Unpack
-
 MOST_PLANS = 256  # kept for a graph; who asks for ever other nodes pays with time for planning, not with memory
 
 # What `with` has opened, the innermost last: of this thread, or of this coroutine.
-_OPEN: ContextVar[tuple[Graph, ...]] = ContextVar("open graphs", default=())
-_FIRST: ContextVar[tuple[Operation, ...]] = ContextVar("control dependencies", default=())
-
-
-class Unnamed(TypedDict, total=False):
-    """`NodeOptions` without the name."""
-
-    length: int | None
-    graph: Graph | None
-    dependencies: Sequence[Operation]
-
-
-class NodeOptions(Unnamed, total=False):
-    """What every function that makes a node accepts, by keyword.
-
-    - ``name``: as `Operation.set_name` gives it;
-    - ``length``: how many values it unpacks into;
-    - ``graph``: the graph to be in, where neither its inputs nor ``with`` say;
-    - ``dependencies``: nodes to evaluate before it, though it does not use their values.
-    """
-
-    name: str | None
+OPEN: ContextVar[tuple[Graph, ...]] = ContextVar("open graphs", default=())
+FIRST: ContextVar[tuple[Operation, ...]] = ContextVar("control dependencies", default=())
 
 
 class Graph:
@@ -84,19 +54,19 @@ class Graph:
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Graph:  # noqa: PYI034 - typing has no Self before 3.11
-        _OPEN.set((*_OPEN.get(), self))
+        OPEN.set((*OPEN.get(), self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        opened = _OPEN.get()
+        opened = OPEN.get()
         if not opened or opened[-1] is not self:
             raise PlanError("a graph was left that is not the innermost 'with Graph()' of this thread")
-        _OPEN.set(opened[:-1])
+        OPEN.set(opened[:-1])
 
     def add(self, definition: Definition, name: str | None = None) -> Operation:
         """Make a node; the package's functions and the operators of nodes do. It must use nodes of this graph only."""
         site = definition.site or call_site()
-        first = tuple(node for node in _FIRST.get() if node._graph is self)
+        first = tuple(node for node in FIRST.get() if node._graph is self)
         definition = replace(
             definition, site=site, dependencies=tuple(dict.fromkeys((*first, *definition.dependencies)))
         )
@@ -358,64 +328,3 @@ def _title(definition: Definition) -> str:
     if kind == "import" and type(args[0]) is str:
         return args[0].rpartition(".")[2]
     return kind
-
-
-# -- where new nodes go -----------------------------------------------------------------------------------------------
-
-
-def new_node(
-    kind: str,
-    function: Callable[..., Any],
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
-    *,
-    lazy: bool = False,
-    **options: Unpack[NodeOptions],
-) -> Operation:
-    """Make a node in the graph that is named, or its inputs are in, or the innermost ``with`` has opened."""
-    site = call_site()
-    dependencies = tuple(options.get("dependencies") or ())
-    owners = [options.get("graph"), *(node._graph for node in nodes_in([args, kwargs, dependencies]))]
-    owners += reversed(_OPEN.get())
-    graph: Graph | None = next((owner for owner in owners if owner is not None), None)
-    if graph is None:
-        raise PlanError(f"{kind} ({site}): which graph is it in? Write it inside 'with Graph() as graph:'")
-    length = options.get("length")
-    if length is not None:
-        whole_number(f"{kind} ({site})", "length", length, 0)
-    definition = Definition(kind, function, args, kwargs or {}, lazy, length, dependencies, site)
-    return graph.add(definition, options.get("name"))
-
-
-@contextmanager
-def control_dependencies(dependencies: Sequence[Operation], graph: Graph | None = None) -> Iterator[None]:
-    """Evaluate some nodes before any node that is written inside the ``with``.
-
-    Parameters
-    ----------
-    dependencies : sequence of Operation
-        What to evaluate first; for their effects, as their values are not used.
-    graph : Graph, optional
-        The graph they must be in; by default theirs.
-
-    Examples
-    --------
-    >>> from olympipe_like.graph import Graph, assert_, control_dependencies, placeholder
-    >>> with Graph() as graph:
-    ...     x = placeholder("x")
-    ...     with control_dependencies([assert_(x > 0, "x must be > 0")]):
-    ...         root = x**0.5
-    >>> graph(root, x=4)
-    2.0
-    """
-    nodes = tuple(nodes_in(list(dependencies)))
-    if len(nodes) != len(dependencies):
-        raise PlanTypeError(f"control_dependencies ({call_site()}): dependencies must be nodes, got {dependencies!r}")
-    for node in nodes:
-        if graph is not None and node._graph is not graph:
-            raise PlanError(f"control_dependencies ({call_site()}): {node!r} is a node of another graph")
-    before = _FIRST.set((*_FIRST.get(), *nodes))
-    try:
-        yield
-    finally:
-        _FIRST.reset(before)

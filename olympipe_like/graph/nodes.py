@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanTypeError
-from olympipe_like.graph.graph import NodeOptions, Unnamed, new_node
 from olympipe_like.graph.operation import Operation
 from olympipe_like.graph.templates import nodes_in
+from olympipe_like.graph.writing import NodeOptions, Unnamed, new_node
 
 if TYPE_CHECKING:
     if sys.version_info >= (3, 11):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanTypeError
-from olympipe_like.graph.graph import NodeOptions, new_node
 from olympipe_like.graph.operation import Operation
+from olympipe_like.graph.writing import NodeOptions, new_node
 
 if TYPE_CHECKING:
     import sys
