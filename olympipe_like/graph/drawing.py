@@ -8,7 +8,7 @@ the order matters.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,7 +33,7 @@ class Box:
     arrows: dict[Operation, Arrow] = field(default_factory=dict)  # from whom
 
 
-def boxes(nodes: Sequence[Operation], ends: Collection[Operation]) -> list[Box]:
+def boxes(nodes: Sequence[Operation], ends: frozenset[Operation]) -> list[Box]:
     """Return what to draw of some nodes, all that they need being among them."""
     uses = Counter(node for each in nodes for node in set(_inputs(each)))
     ordered = {before for each in nodes for before in each._definition.dependencies}

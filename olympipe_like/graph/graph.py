@@ -277,9 +277,9 @@ class Graph:
 
     def _boxes(self, fetches: Any) -> list[Box]:
         if fetches is None:
-            return boxes(list(self._nodes), ())
+            return boxes(list(self._nodes), frozenset())
         ends = tuple(nodes_in(self.resolve(fetches)))
-        return boxes(all_behind(ends), ends)
+        return boxes(all_behind(ends), frozenset(ends))
 
     # -- travelling ---------------------------------------------------------------------------------------------------
 

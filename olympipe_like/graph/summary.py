@@ -19,7 +19,7 @@ def summary(value: Any) -> str:
     try:
         shape = getattr(value, "shape", ())
         if isinstance(shape, tuple) and shape and hasattr(value, "dtype"):
-            return f"{type(value).__name__} {' x '.join(map(str, shape))} {value.dtype}"
+            return f"{type(value).__name__} {shape} {value.dtype}"
         text = " ".join(_short.repr(value).split())
     except Exception:  # noqa: BLE001 - the user's class may raise anything, and must not hide what is shown beside it
         text = f"<{type(value).__qualname__} whose repr fails>"
