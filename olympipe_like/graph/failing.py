@@ -40,10 +40,10 @@ def _dressed(fields: _Fields, error: Exception) -> Exception:
     plain = EvaluationError(*fields)
     plain.__cause__ = error
     kind: Any = type(error)
-    cls = _combined(getattr(kind, "user_type", kind))
-    if cls is EvaluationError:
-        return plain
     try:
+        cls = _combined(getattr(kind, "user_type", kind))
+        if cls is EvaluationError:
+            return plain
         made = _as_instance(cls, error)
     except Exception:  # noqa: BLE001 - whatever the user's class does; then the error is raised as it is
         plain.__cause__, error.__cause__ = error.__cause__, plain  # which says where
