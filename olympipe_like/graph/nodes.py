@@ -176,7 +176,7 @@ def _assert(condition: Any, message: str | None, *args: Any, value: Any) -> Any:
 
 
 def str_format(format_string: Any, *args: Any, **kwargs: Any) -> Operation:
-    """Return a node with the text ``format_string.format(*args, **kwargs)``.
+    """Return a node with the text ``format_string.format(*args, **kwargs)``; all keywords are the text's.
 
     >>> from olympipe_like.graph import Graph, placeholder, str_format
     >>> with Graph() as graph:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 import threading
 
-from olympipe_like.graph import Graph, assert_, conditional, func_op, import_, lazy_constant, opmethod, placeholder, try_
+from olympipe_like.graph import (
+    Graph,
+    assert_,
+    conditional,
+    func_op,
+    import_,
+    lazy_constant,
+    opmethod,
+    placeholder,
+    try_,
+)
 
 MADE = []
 

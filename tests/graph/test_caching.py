@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import logging
 import operator
@@ -233,7 +233,7 @@ def test_keys_are_the_same_in_processes_with_other_hash_seeds():
 
 
 DIFFERENT = [1, 1.0, True, "1", b"1", (1,), [1], {1}, {1: 1}, None, Color.RED, Point(1, frozenset("a"))]
-DIFFERENT += [("a", "b"), ("ab",), (("a",), "b"), [["a"], "b"], {"a": "b"}, Fraction(1), datetime.date(2026, 1, 1)]
+DIFFERENT += [("a", "b"), ("ab",), (("a",), "b"), [["a"], "b"], {"a": "b"}, Fraction(1), dt.date(2026, 1, 1)]
 DIFFERENT += [np.arange(2), np.arange(2.0), np.arange(4).reshape(2, 2), np.arange(4), np.float32(1), np.float64(1)]
 DIFFERENT += [len, max, operator.add, Point, Path("a"), "x".join, "y".join, lambda: 1, lambda: 2]
 
@@ -245,7 +245,9 @@ def test_values_that_differ_give_other_keys():
 def test_equal_arrays_give_one_key_however_they_lie_in_memory():
     array = np.arange(6).reshape(2, 3)
 
-    assert stable_key(array) == stable_key(np.asfortranarray(array)) == stable_key(np.arange(12)[::2].reshape(2, 3) // 2)
+    assert (
+        stable_key(array) == stable_key(np.asfortranarray(array)) == stable_key(np.arange(12)[::2].reshape(2, 3) // 2)
+    )
     assert stable_key(array) != stable_key(array.T)
 
 
@@ -257,10 +259,14 @@ def test_a_function_with_another_body_default_or_captured_value_gives_another_ke
 
     texts = ["def f(x): return x", "def f(x): return -x", "def f(x=1): return x", "def f(x): return x + 1000"]
     keys = [stable_key(make(text)) for text in texts]
-    captured = [stable_key((lambda y: lambda: y)(value)) for value in (1, 2)]
+    captured = [stable_key(holding(value)) for value in (1, 2)]
 
     assert len({*keys, *captured}) == 6
     assert stable_key(make(f"# elsewhere\n\n{texts[0]}")) == keys[0]
+
+
+def holding(value):
+    return lambda: value
 
 
 def test_what_contains_itself_has_a_key():

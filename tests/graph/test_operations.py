@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -82,15 +83,17 @@ def test_frames_leave_the_operator_to_the_node(graph):
     assert graph(summed, x=1).tolist() == [2, 3]
 
 
-def test_nodes_within_lists_dicts_sets_slices_and_named_tuples_are_evaluated(graph):
-    from collections import namedtuple
+class Point(NamedTuple):
+    x: int
+    y: int
 
-    point = namedtuple("Point", "x y")
+
+def test_nodes_within_lists_dicts_sets_slices_and_named_tuples_are_evaluated(graph):
     x = placeholder("x")
 
-    nested = func_op(lambda *values: values, [x, (x,), {x: [x]}], {x}, slice(x, None), point(x, 0), frozenset([x]))
+    nested = func_op(lambda *values: values, [x, (x,), {x: [x]}], {x}, slice(x, None), Point(x, 0), frozenset([x]))
 
-    assert graph(nested, x=1) == ([1, (1,), {1: [1]}], {1}, slice(1, None), point(1, 0), frozenset([1]))
+    assert graph(nested, x=1) == ([1, (1,), {1: [1]}], {1}, slice(1, None), Point(1, 0), frozenset([1]))
 
 
 def test_a_list_written_as_an_argument_is_new_each_time_and_a_constant_is_not(graph):
@@ -122,7 +125,7 @@ def test_a_node_of_known_length_can_be_unpacked(graph):
         (lambda x: 1 if x > 2 else 0, "conditional"),
         (lambda x: 3 in x, "contains"),
         (lambda x: f"{x}", "str_format"),
-        (lambda x: "{}".format(x), "str_format"),
+        ("{}".format, "str_format"),
     ],
 )
 def test_what_needs_a_value_at_once_is_refused_with_advice(graph, wrong, advice):

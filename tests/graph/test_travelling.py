@@ -31,7 +31,7 @@ def test_a_graph_can_be_pickled_with_what_is_made_of_it(module):
     assert run.__name__ == "all, root"
     assert [each.name for each in copied] == [each.name for each in graph]
     with copied:
-        assert copied(node + (1,), x=4)[-1] == 1
+        assert copied(node[0] + 1, x=4) == 3
 
 
 def test_a_deep_graph_can_be_pickled():
@@ -203,7 +203,8 @@ def test_a_graph_of_a_script_runs_in_workers(script):
 
         function = graph_function(graph, ["root", "pair"])
         found = Pipeline([1, 4]).task(function, workers=2).wait_for_result()
-        print([root for root, _ in found], [pair[0] for _, pair in found], os.getpid() in [pair[1] for _, pair in found])
+        pairs = [pair for _, pair in found]
+        print([root for root, _ in found], [x for x, _ in pairs], os.getpid() in [process for _, process in pairs])
     """)
 
     assert out.strip() == "[1.0, 2.0] [1, 4] False"

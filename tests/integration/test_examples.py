@@ -201,15 +201,74 @@ def test_prepare_images_leaves_a_folder_with_files_in_it_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("example", ["prepare_images.py", "image_graph.py"])
 @pytest.mark.parametrize("module", ["numpy", "PIL", "sklearn"])
-def test_prepare_images_names_the_extra_to_install_in_one_line(module, tmp_path):
+def test_prepare_images_names_the_extra_to_install_in_one_line(example, module, tmp_path):
     (tmp_path / f"{module}.py").write_text("raise ModuleNotFoundError('No module', name=__name__)")
 
-    done = run_example("prepare_images.py", first_on_path=tmp_path, expect=1)
+    done = run_example(example, first_on_path=tmp_path, expect=1)
 
     (line,) = done.stderr.splitlines()
     assert f"({module} is missing)" in line
     assert line.endswith("pip install 'olympipe-like[demo]'")
+
+
+# -- image_graph -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages") / "out"
+    return folder, run_example("image_graph.py", "--out", folder).stdout
+
+
+def test_image_graph_rotates_each_photograph_by_the_angle_it_prints(stages):
+    folder, printed = stages
+    angles = dict(re.findall(r"^(\w+)\.png +rotated by +(-?[\d.]+) degrees$", printed, re.MULTILINE))
+
+    assert set(angles) == {"china", "flower"}
+    for name, angle in angles.items():
+        plain = np.asarray(Image.open(folder / f"{name}.png")) / 255
+        made = np.asarray(Image.open(folder / f"{name}_rotated.png")) / 255
+        expected = ndimage.rotate(plain, float(angle), reshape=False, cval=1.0)
+        assert -45 <= float(angle) <= 45
+        assert made.shape == plain.shape == (427, 640, 3)
+        # The noise takes an eighth away on average; smoothed, the rest is the picture.
+        ratio = ndimage.uniform_filter(made, 15)[100:-100, 200:-200] / ndimage.uniform_filter(expected, 15)[
+            100:-100, 200:-200
+        ].clip(0.05)
+        assert 0.8 < np.median(ratio) < 0.95
+        assert np.percentile(abs(ratio - np.median(ratio)), 90) < 0.1
+
+
+def test_image_graph_draws_three_stages_of_two_photographs_side_by_side(stages):
+    folder, _ = stages
+    with Image.open(folder / "stages.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.size == (1064, 644)
+        pixels = np.asarray(sheet.convert("RGB")) / 255
+
+    for row, name in enumerate(["china", "flower"]):
+        top = 90 + row * 284
+        whole = Image.open(folder / f"{name}.png").resize((320, 214), Image.Resampling.LANCZOS)
+        image, noisy, rotated = (pixels[top : top + 214, left : left + 320] for left in (32, 372, 712))
+        assert np.abs(image - np.asarray(whole) / 255).mean() < 0.02
+        assert 0.02 < np.abs(noisy - image).mean() < 0.15
+        assert np.abs(rotated - noisy).mean() > 0.1
+        assert rotated[0, 0].min() == 1.0  # a corner that the rotation left empty
+
+
+def test_image_graph_draws_the_graph_and_is_the_same_again(stages, tmp_path):
+    folder, printed = stages
+
+    again = run_example("image_graph.py", "--out", tmp_path).stdout
+    other = run_example("image_graph.py", "--out", tmp_path / "other", "--seed", 1).stdout
+
+    assert again.replace(str(tmp_path), str(folder)) == printed
+    assert other.splitlines()[0] != printed.splitlines()[0]
+    drawn = (folder / "graph.mmd").read_text(encoding="utf-8")
+    assert drawn.startswith("flowchart TB\n")
+    assert "noisy_image<br/>image * noise" in drawn
 
 
 # -- client_records --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import olympipe_like
+import olympipe_like.graph
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +56,20 @@ def test_importing_the_package_alone_loads_no(module):
 
     assert "olympipe_like" in loaded
     assert names_below(module, loaded) == []
+
+
+@pytest.mark.parametrize("module", ["numpy", "PIL", "scipy", "dill", "multiprocess", "olympipe_like._runtime"])
+def test_expression_graphs_load_no(module):
+    names = ", ".join(olympipe_like.graph.__all__)
+    loaded = modules_loaded_by(f"from olympipe_like.graph import {names}")
+
+    assert "olympipe_like.graph.side_by_side" in loaded
+    assert names_below(module, loaded) == []
+
+
+@pytest.mark.parametrize("name", olympipe_like.graph.__all__)
+def test_every_name_of_expression_graphs_is_there(name):
+    assert getattr(olympipe_like.graph, name) is not None
 
 
 @pytest.mark.parametrize("name", olympipe_like.__all__)
