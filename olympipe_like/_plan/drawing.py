@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from olympipe_like._model.topology import Role
-from olympipe_like._plan.graph import Node, topological
+from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import LaidStage, Layout, lay_out
 
 
@@ -32,7 +32,8 @@ def explain(leaves: Sequence[Node]) -> str:
     layout = lay_out(leaves)
     names = {stage.spec.id: _name(stage, layout) for stage in layout.stages}
     width = max(len(name) for name in names.values())
-    lines = [f"{len(topological(leaves))} steps in {len(layout.stages)} stages:"]
+    steps = sum(len(stage.labels) for stage in layout.stages if stage.spec.role is not Role.SINK)
+    lines = [f"{steps} steps in {len(layout.stages)} stages:"]
     for stage in layout.stages:
         spec = stage.spec
         inputs = ", ".join(names[each] for each in spec.inputs)

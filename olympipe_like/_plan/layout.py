@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import ExecutorName, Placement
 from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._plan import operators as ops
+from olympipe_like._plan.counts import demands, expected_counts
+from olympipe_like._plan.fusion import may_share, without_marks
 from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
 from olympipe_like._plan.reshaping import Scan
 from olympipe_like.errors import PlanError
@@ -46,7 +47,14 @@ class Segment(NamedTuple):
     @property
     def label(self) -> Label:
         """How the whole is named."""
-        return self.labels[self.main]
+        own = [label for label, op in zip(self.labels, self.ops, strict=True) if op.runs_user_code]
+        return own[0]._replace(name=" + ".join(each.name for each in own)) if len(own) > 1 else self.labels[self.main]
+
+    @property
+    def last(self) -> int:
+        """Which of them the results are blamed on: the last one with a function of the user's."""
+        own = (index for index, op in enumerate(self.ops) if op.runs_user_code)
+        return max(own, default=self.main)
 
 
 class LaidStage(NamedTuple):
@@ -60,6 +68,11 @@ class LaidStage(NamedTuple):
     main: int = 0  # which of its labels names it
     expected: int | None = None  # items that will come in, if known
     senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
+
+    @property
+    def label(self) -> Label:
+        """How the whole is named."""
+        return self.segment.label if self.segment is not None else self.labels[self.main]
 
 
 class Layout(NamedTuple):
@@ -98,20 +111,31 @@ class _Group:
     role: Role = field(default=Role.MAP)
 
 
-def lay_out(leaves: Sequence[Node], executor: ExecutorName | None = None, queue_size: int | None = None) -> Layout:
+def lay_out(
+    leaves: Sequence[Node],
+    executor: ExecutorName | None = None,
+    queue_size: int | None = None,
+    *,
+    fuse: bool = False,
+) -> Layout:
     """Return the stages of a run that delivers these leaves.
 
-    ``executor`` overrides every stage's own; ``queue_size`` is the window of every edge that names none.
+    ``executor`` overrides every stage's own; ``queue_size`` is the window of every edge that names none; ``fuse``:
+    stages share their workers with the one above wherever that makes no difference but speed.
     """
+    leaves, fused = without_marks(leaves)
     nodes = topological(leaves)
-    groups = _Grouping(nodes, leaves, executor).groups
+    groups = _Grouping(nodes, leaves, executor, set(nodes) if fuse else fused).groups
     return _Builder(nodes, leaves, groups, executor, queue_size).build()
 
 
 class _Grouping:
     """Decides which nodes share a stage."""
 
-    def __init__(self, nodes: Sequence[Node], leaves: Sequence[Node], executor: ExecutorName | None) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], leaves: Sequence[Node], executor: ExecutorName | None, fused: set[Node]
+    ) -> None:
+        self._fused = fused
         self._readers = Counter(each for node in nodes for each in node.inputs) + Counter(leaves)
         self._executor = executor
         self._of: dict[Node, _Group] = {}
@@ -164,7 +188,9 @@ class _Grouping:
         above = self._above(node)
         role = Role.SCAN if node.op.remembers else Role.MAP
         one_worker = placement.workers == 1 and placement.executor != "async"
-        fits = above is not None and above.placement is None and (above.role is Role.MAP or one_worker)
+        fits = above is not None and (above.role is Role.MAP or one_worker)
+        if above is not None and above.placement is not None:
+            fits = fits and node in self._fused and may_share(above.placement, placement)
         if above is not None and placement.executor == "async" and any(each.op.multiplies for each in above.nodes):
             fits = False  # a loop's frames answer in one part
         if above is not None and fits:
@@ -214,8 +240,8 @@ class _Builder:
         self._clocks = clocks_of(nodes)
         self._labels = _label(nodes)
         self._ids = {group.nodes[-1]: StageId(number) for number, group in enumerate(groups)}
-        self._demand = _demands(nodes, leaves)
-        self._expected = _expected_counts(nodes)
+        self._demand = demands(nodes, leaves)
+        self._expected = expected_counts(nodes)
         processes = any(group.placement and group.placement.executor == "process" for group in groups)
         self._default: ExecutorName = executor or ("process" if processes else "thread")
 
@@ -340,53 +366,3 @@ def _label(nodes: Sequence[Node]) -> dict[Node, Label]:
         )
         for node in nodes
     }
-
-
-def _demands(nodes: Sequence[Node], leaves: Sequence[Node]) -> dict[Node, int | None]:
-    """Return how many items of each node can ever be used, None where no limit bounds it.
-
-    Followed only through steps that turn one item into one: a limit behind a filter cannot know what it needs.
-    """
-    wanted: dict[Node, int | None] = {}
-    asked: dict[Node, list[int | None]] = {node: [] for node in nodes}
-    for leaf in leaves:
-        asked[leaf].append(None)
-    for node in reversed(nodes):
-        answers = asked[node]
-        need = None if None in answers or not answers else max(each for each in answers if each is not None)
-        wanted[node] = need
-        op = node.op
-        for leg, above in enumerate(node.inputs):
-            through: int | None
-            if isinstance(op, ops.Limit):
-                through = op.amount if need is None else min(need, op.amount)
-            elif need is None or (op.epochs and op.remembers):  # what begins anew in each epoch leaves rests
-                through = None
-            elif isinstance(op, ops.Concat) and leg > 0:
-                through = 0  # what earlier legs leave open is asked for when they have ended
-            else:
-                through = op.needs(need)
-            asked[above].append(through)
-    return wanted
-
-
-def _expected_counts(nodes: Sequence[Node]) -> dict[Node, int | None]:
-    """Return how many items each node gives, where the source has a length and only 1:1 steps follow."""
-    counts: dict[Node, int | None] = {}
-    for node in nodes:
-        op = node.op
-        known = counts[node.inputs[0]] if len(node.inputs) == 1 else None
-        if isinstance(op, ops.Source):
-            counts[node] = _length_of(op)
-        else:
-            counts[node] = None if known is None or (op.epochs and op.remembers) else op.gives(known)
-    return counts
-
-
-def _length_of(source: ops.Source) -> int | None:
-    if source.factory or not hasattr(source.datas, "__len__") or None in source.epochs:
-        return None
-    length = len(source.datas)
-    if source.most is not None:
-        length = min(length, source.most)
-    return prod((length, *(each for each in source.epochs if each is not None)))

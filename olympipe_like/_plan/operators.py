@@ -82,6 +82,13 @@ class Source(Operator):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Fuse(Operator):
+    """Does nothing to items: the stages before it, back to a branch, merge or other mark, shall share their workers."""
+
+    kind: ClassVar[str] = "fuse"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Task(Operator):
     """Each item becomes what the function makes of it; SKIP drops it."""
 

@@ -86,7 +86,7 @@ class HubRun:
         self._closing = threading.Lock()
 
     def _for_hub(self, stage: LaidStage) -> HubStage:
-        label, spec = stage.labels[stage.main], stage.spec
+        label, spec = stage.label, stage.spec
         shipment = timeout = None
         runs: Literal["process", "hosted", "caller", "nowhere"] = "nowhere"
         if stage.source is not None and stage.source.factory:

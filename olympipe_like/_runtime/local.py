@@ -131,7 +131,7 @@ class LocalRun:
                 self._feeds[stage.spec.id] = feed(self, stage.spec.id, make, stage.labels[0])
         watch = StallWatch(limits.stall_timeout, stall.STALL_SECONDS)
         self._driver = Driver(Scheduler(layout.specs, limits), self, watch)
-        labels = self._labels = {stage.spec.id: stage.labels[stage.main] for stage in layout.stages}
+        labels = self._labels = {stage.spec.id: stage.label for stage in layout.stages}
         threads = [feed.thread for feed in self._feeds.values() if isinstance(feed, ThreadFeed)]
         stacks = partial(own_stacks, self._executors.values(), threads)
         self._stall = LocalStall(self._driver, self._lock, labels, stacks)

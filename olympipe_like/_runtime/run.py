@@ -34,6 +34,7 @@ ProgressOption = bool | Callable[[Report], object] | None
 class RunOptions(TypedDict, total=False):
     """What every terminal accepts by keyword."""
 
+    fuse: bool  # neighbouring stages share their workers wherever that makes no difference but speed
     executor: ExecutorName | None  # for all stages; "inline": everything in the caller, for debugging
     progress: ProgressOption  # None: on a terminal or in a notebook; a callable gets a Report now and then
     max_failures: float | None  # items that may fail at stages that drop them; below 1: a share of the source's items

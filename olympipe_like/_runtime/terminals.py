@@ -41,7 +41,7 @@ class Runnable(Generic[T]):
         ``stall_timeout`` (seconds): fail with `StalledError` when nothing has moved for so long, ``quarantine``: a
         folder that keeps failed items, see `Pipeline.from_quarantine`, ``max_failures``: fail with `TooManyFailures`
         when stages that drop failed items dropped more than so many, or than such a share (below 1) of the source's,
-        ``memory``: bytes, or a text like "2GB", of items on their way.
+        ``memory``: bytes, or a text like "2GB", of items on their way, ``fuse``: all stages as with `Pipeline.fuse`.
         """
         return _open([self._node], run)
 
@@ -118,7 +118,7 @@ def _nodes(pipes: Sequence[object]) -> list[Node]:
     return [pipe._node for pipe in pipes if isinstance(pipe, Runnable)]
 
 
-_OPTIONS = {"executor", "max_failures", "memory", "progress", "quarantine", "queue_size", "stall_timeout"}
+_OPTIONS = {"executor", "fuse", "max_failures", "memory", "progress", "quarantine", "queue_size", "stall_timeout"}
 
 
 def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
@@ -140,7 +140,8 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         memory=None if memory is None else checks.nbytes(where, "memory", memory),
         stall_timeout=None if stall_timeout is None else checks.seconds(where, "stall_timeout", stall_timeout),
     )
-    layout = lay_out(leaves, executor, queue_size).seeded(int.from_bytes(os.urandom(7), "big"))
+    fuse = checks.flag(where, "fuse", options.get("fuse", False))
+    layout = lay_out(leaves, executor, queue_size, fuse=fuse).seeded(int.from_bytes(os.urandom(7), "big"))
     quarantine = options.get("quarantine")
     if quarantine is not None:
         checks.path(where, "quarantine", quarantine)

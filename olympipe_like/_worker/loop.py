@@ -181,12 +181,13 @@ def _send(
     order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float, skip: int
 ) -> int:
     """Send an answer without the first ``skip`` items; return how many were left out."""
-    chunk, parts = encode_chunk(answer.chunk, order.label, order.title, program.result_attempts)
+    chunk, parts = encode_chunk(answer.chunk, program.result_label, order.title, program.result_attempts)
     answer = program.without_unsent(answer)
     skipped = min(skip, len(chunk.items))
     if skipped:
         # Only now: who was told of them before counted what could be sent.
-        chunk, parts = encode_chunk(chunk.view(skipped, len(chunk.items) - skipped, ()), order.label, order.title)
+        rest = chunk.view(skipped, len(chunk.items) - skipped, ())
+        chunk, parts = encode_chunk(rest, program.result_label, order.title)
     parcel, inline = port.place(parts) if parts else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
     port.connection.send(

@@ -66,7 +66,7 @@ class Program:
         self._steps: list[Step] = []
         for index, (op, label) in enumerate(zip(segment.ops, segment.labels, strict=True)):
             # Only steps with a function of the user's are watched: the others are ours, and quick.
-            is_watched = index == segment.main or isinstance(op, ops.Batch)
+            is_watched = index == segment.main or op.runs_user_code or isinstance(op, ops.Batch)
             watch = Watch(cell if is_watched else None, index * ORDINALS)
             self._watches.append(watch)
             self._steps.append(self._step(index, op, label, watch))
@@ -246,7 +246,7 @@ class Program:
 
     def without_unsent(self, answer: Answer) -> Answer:
         """Return an answer with the counts and records of results that could not be sent and were dropped."""
-        attempts = self._attempts[self._segment.main]
+        attempts = self._attempts[self._segment.last]
         dropped, attempts.unsent = attempts.unsent, 0
         if not dropped:
             return answer
@@ -258,8 +258,13 @@ class Program:
     @property
     def result_attempts(self) -> Attempts | None:
         """The policy of the step whose results go out, None where others make something of them."""
-        main = self._segment.main
-        return self._attempts[main] if main == len(self._steps) - 1 else None
+        last = self._segment.last
+        return self._attempts[last] if last == len(self._steps) - 1 else None
+
+    @property
+    def result_label(self) -> Label:
+        """Who is to blame for results that cannot be sent."""
+        return self._segment.labels[self._segment.last]
 
     def snapshot(self, nbytes: int) -> bytes | None:
         """Return what the steps remember now if that is due, after a frame of so many bytes; None: not now."""
