@@ -113,29 +113,38 @@ class _Evaluation:
 
     def _through(self, block: Iterator[Step]) -> tuple[_Routine | None, NodeFailed | None]:
         """Evaluate up to the next lazy node, which is returned, to the end, or to a failure."""
+        values, failed = self.values, self.failed
         for node, run in block:
-            if node in self.values:
+            if node in values:
                 continue
-            if node in self.failed:
-                return None, self.failed[node]
+            if node in failed:
+                return None, failed[node]
             try:
-                scope = self.callback(node, self.values) if self.callback is not None else None
-                if scope is not None:
-                    scope.__enter__()
-                if run is None:
-                    return _Routine(node, block, scope), None
-                try:
-                    self.values[node] = run(self.values)
-                except BaseException as error:
-                    if scope is not None:
-                        scope.__exit__(type(error), error, error.__traceback__)
-                    raise
-                if scope is not None:
-                    scope.__exit__(None, None, None)
+                if self.callback is None and run is not None:
+                    values[node] = run(values)
+                    continue
+                begun = self._begin(node, run, block)
             except BaseException as error:  # noqa: BLE001 - lazy nodes around it are told; then it is raised
-                self.failed[node] = failure = NodeFailed(node, error)
+                failed[node] = failure = NodeFailed(node, error)
                 return None, failure
+            if begun is not None:
+                return begun, None
         return None, None
+
+    def _begin(self, node: Operation, run: Run | None, block: Iterator[Step]) -> _Routine | None:
+        """Evaluate a node inside its callback; if it is lazy, only enter that, and return it."""
+        scope = self.callback(node, self.values) if self.callback is not None else None
+        if run is None:
+            routine = _Routine(node, block, scope)
+            if scope is not None:
+                scope.__enter__()
+            return routine
+        if scope is not None:
+            with scope:
+                self.values[node] = run(self.values)
+            if node not in self.values:
+                raise RuntimeError("its callback hid an error; a callback may look at errors, not end them")
+        return None
 
     def _go_on(self, routine: _Routine, failure: NodeFailed | None) -> tuple[bool, NodeFailed | None]:
         """Return whether a lazy node is done, and how it failed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 
 import pytest
@@ -263,6 +263,14 @@ def test_a_callback_that_fails_is_an_error_at_its_node(graph):
 
     with pytest.raises(OSError, match="node 'y'"):
         graph("y", x=1, callback=callback)
+
+
+def test_a_callback_cannot_hide_an_error():
+    with Graph() as graph:
+        func_op(int, "x", name="bad")
+
+    with pytest.raises(RuntimeError, match=r"node 'bad'.*callback hid an error"):
+        graph("bad", callback=lambda node, values: suppress(ValueError))
 
 
 def test_a_profiler_adds_up_without_what_is_inside():
