@@ -28,7 +28,7 @@ except ImportError as missing:
     ) from None
 
 from olympipe_like import Pipeline
-from olympipe_like.graph import Graph, constant, graph_function, import_, placeholder, preview
+from olympipe_like.graph import Graph, constant, import_, placeholder, preview
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 STAGES = ("image", "noisy_image", "rotated_image")
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     items = [(str(path), options.seed + number) for number, path in enumerate(write_photographs(out))]
     inputs = ["filename", "seed"]
 
-    prepare = graph_function(graph, {"picture": "rotated_image", "angle": "angle"}, inputs)
-    for (name, _), made in zip(items, Pipeline(items).task(prepare, workers=2), strict=True):
+    fetches = {"picture": "rotated_image", "angle": "angle"}
+    for (name, _), made in zip(items, Pipeline(items).graph_task(graph, fetches, inputs, workers=2), strict=True):
         path = Path(name)
         pixels = (made["picture"].clip(0, 1) * 255).round().astype(np.uint8)
         Image.fromarray(pixels).save(path.with_name(f"{path.stem}_rotated.png"))

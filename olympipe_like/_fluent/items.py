@@ -18,6 +18,8 @@ from olympipe_like.errors import PlanError
 if TYPE_CHECKING:
     import sys
 
+    from olympipe_like.graph.function import Inputs
+    from olympipe_like.graph.graph import Graph
     from olympipe_like.pipeline import Pipeline
 
     if sys.version_info >= (3, 11):
@@ -60,6 +62,23 @@ class Items(Chain[T]):
         checks.function(stage.where, "task", task, or_transform=True)
         placed = stage.place(task, workers, count, ordered, executor, queue_size, {"on_error": on_error, **policy})
         return self._then(ops.Task(name=stage.name, placement=placed, function=task), site=stage.site)
+
+    def graph_task(
+        self, graph: Graph, fetches: Any, inputs: Inputs = None, workers: int = 1, **options: Any
+    ) -> Pipeline[Any]:
+        """As `task`, with an expression graph: each item becomes what is fetched; see `olympipe_like.graph`.
+
+        ``inputs`` is the node, or its name, whose value an item is; several; or a function that returns a mapping.
+
+        >>> from olympipe_like.graph import Graph, placeholder
+        >>> with Graph() as graph:
+        ...     doubled = placeholder("x") * 2
+        >>> Pipeline([1, 2]).graph_task(graph, doubled, "x").wait_for_result()
+        [2, 4]
+        """
+        from olympipe_like.graph.function import graph_function  # most plans have no graph
+
+        return self.task(graph_function(graph, fetches, inputs), workers, **options)
 
     def class_task(
         self,

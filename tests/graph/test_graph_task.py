@@ -1,0 +1,52 @@
+"""A graph as a stage of a pipeline."""
+
+from __future__ import annotations
+
+import pytest
+
+from olympipe_like import Pipeline
+from olympipe_like.graph import Graph, conditional, placeholder
+from tests.graph import functions as f
+
+
+@pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+def test_each_item_becomes_what_is_fetched(executor):
+    graph = f.item_graph()
+
+    found = Pipeline(range(20)).graph_task(graph, ["root", "all"], "x", workers=2, executor=executor).wait_for_result()
+
+    assert found == [graph(["root", "all"], x=value) for value in range(20)]
+
+
+def test_options_are_those_of_a_task():
+    with Graph() as graph:
+        placeholder("x")
+        (1 / placeholder("y")).set_name("inverse")
+    pipe = Pipeline([{"y": 2}, {"y": 0}]).graph_task(
+        graph, "inverse", dict, executor="thread", on_error="skip", name="i"
+    )
+
+    assert pipe.wait_for_result() == [0.5]
+    assert "i" in pipe.explain().split()
+
+
+def test_the_stage_is_called_as_what_it_fetches_and_errors_name_both():
+    with Graph() as graph:
+        x = placeholder("x")
+        conditional(x < 3, x, x / 0, name="safe")
+    pipe = Pipeline(range(5)).graph_task(graph, "safe")
+
+    with pytest.raises(
+        ZeroDivisionError, match=r"stage 1/1 'safe'.*node 'truediv_\d+' \(test_graph_task\.py:\d+\)"
+    ) as caught:
+        pipe.wait_for_result(executor="inline")
+    assert caught.value.position == "item 3"
+
+
+def test_what_is_wrong_is_refused_where_it_is_written():
+    with pytest.raises(KeyError, match="no node 'rot'; did you mean 'root'"):
+        Pipeline([1]).graph_task(f.item_graph(), "rot", "x")
+    with pytest.raises(ValueError, match=r"graph_function \(test_graph_task\.py:\d+\): 'x' would get no value"):
+        Pipeline([1]).graph_task(f.item_graph(), "root", "table")
+    with pytest.raises(TypeError, match=r"unknown option .colour."):
+        Pipeline([1]).graph_task(f.item_graph(), "root", "x", colour=1)
