@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.options import SKIP
+from olympipe_like._model.options import SKIP, Skip
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
@@ -236,9 +236,10 @@ class Map(PerItem):
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the results without those dropped."""
         made = chunk.with_items(results)
-        # By identity: == on items may be anything, and slow.
-        kept = [result is not SKIP for result in results]
-        return made if all(kept) else made.select(kept)
+        # By type: == on items may be anything, and slow; nothing else that looks at each of them is as quick.
+        if Skip not in set(map(type, results)):
+            return made
+        return made.select([result is not SKIP for result in results])
 
 
 class Route(Map):
@@ -268,7 +269,7 @@ class Select(PerItem):
         """Append each item's verdict; a result whose truth is not defined fails like the function itself."""
         function, append = self.function, results.append
         for item in items:
-            append(bool(function(item)))
+            append(True if function(item) else False)  # noqa: SIM210 - a call of bool takes as long as a function
 
     def judge(self, result: Any) -> bool:
         """Return the truth of a result."""
