@@ -33,11 +33,12 @@ values = st.one_of(
 
 
 @st.composite
-def plans(draw: Callable, *, unordered: bool = False) -> Plan:
+def plans(draw: Callable, *, unordered: bool = False, repeated: bool = False) -> Plan:
     """Draw a plan of up to three sources and twelve operators.
 
     Nodes are used again and again, so broadcasts and diamonds are common. With ``unordered`` stages may give up
-    their order, and only operators are drawn whose results do not depend on it, but for their order.
+    their order, and only operators are drawn whose results do not depend on it, but for their order. With
+    ``repeated`` only operators are drawn that know epochs, and what is wanted are epochs of what they give.
     """
     nodes = draw(st.lists(sources(), min_size=1, max_size=3))
     usable = list(range(len(nodes)))  # a split or partition is used only through its legs
@@ -46,7 +47,7 @@ def plans(draw: Callable, *, unordered: bool = False) -> Plan:
         # The newest nodes are as likely as all others together: longer chains.
         inputs = [draw(st.just(usable[-1]) | st.sampled_from(usable)) for _ in range(3)]
         operator = draw(_operator(inputs, made, unordered=unordered, repeats=_can_repeat(nodes, inputs[0])))
-        if operator is None:
+        if operator is None or (repeated and not _can_repeat([*nodes, operator], len(nodes))):
             continue
         nodes.append(operator)
         if operator.kind in {"split", "partition"}:
@@ -58,6 +59,12 @@ def plans(draw: Callable, *, unordered: bool = False) -> Plan:
             usable.append(len(nodes) - 1)
     used = {number for node in nodes for number in node.inputs}
     leaves = [number for number in usable if number not in used]
+    if repeated:
+        epochs = draw(st.integers(2, 3))
+        leaves = [leaf for leaf in leaves if _can_repeat(nodes, leaf)]
+        nodes += [Node("repeat", (leaf,), (epochs,)) for leaf in leaves]
+        first = len(nodes) - len(leaves)
+        return Plan(tuple(nodes), tuple(range(first, len(nodes))))
     wanted = draw(st.just(leaves) | st.lists(st.sampled_from(usable), min_size=1, max_size=4))
     return Plan(tuple(nodes), tuple(wanted))
 

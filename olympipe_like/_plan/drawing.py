@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from olympipe_like._model.topology import Role
 from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import LaidStage, Layout, lay_out
+from olympipe_like._plan.operators import Source
 
 
 def one_line(node: Node) -> str:
@@ -52,7 +54,7 @@ def _where(stage: LaidStage) -> str:
     spec, placement = stage.spec, stage.placement
     window = f"queue of {spec.queue_size}" if spec.queue_size is not None else "default queue"
     if stage.source is not None:
-        return "own process" if stage.source.factory else "iterated in the caller"
+        return ("own process" if stage.source.factory else "iterated in the caller") + _epochs(stage.source)
     if spec.role is Role.SINK:
         return f"the caller, {window}"
     if placement is None:
@@ -60,3 +62,12 @@ def _where(stage: LaidStage) -> str:
     unit = {"process": "process", "thread": "thread", "async": "coroutine", "inline": "call"}[placement.executor]
     count = f"{placement.workers} {unit}{'' if placement.workers == 1 else 'es' if unit == 'process' else 's'}"
     return f"{count}, {'ordered' if placement.ordered else 'as completed'}, {window}"
+
+
+def _epochs(source: Source) -> str:
+    if not source.epochs:
+        return ""
+    most = "" if source.most is None else f" of {source.most} items at most"
+    if None in source.epochs:
+        return f", again and again{most}"
+    return f", {prod(each for each in source.epochs if each is not None)} epochs{most}"

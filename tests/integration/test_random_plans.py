@@ -78,6 +78,20 @@ def test_with_processes_threads_and_inline_stages_in_one_plan(plan):
 
 
 @pytest.mark.timeout(180)
+@settings(relaxed, max_examples=200)
+@given(plan=plans(repeated=True))
+def test_epochs_in_the_callers_process(plan):
+    assert Pipeline.wait_for_all_results(build(plan), executor="inline") == evaluate(plan)
+
+
+@pytest.mark.timeout(180)
+@settings(relaxed, max_examples=40)
+@given(plan=plans(repeated=True))
+def test_epochs_with_processes(plan):
+    assert Pipeline.wait_for_all_results(build(plan, executor="process")) == evaluate(plan)
+
+
+@pytest.mark.timeout(180)
 @settings(relaxed, max_examples=40)
 @given(plan=plans(unordered=True))
 def test_stages_that_give_up_their_order_lose_nothing_else_with_threads(plan):

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from olympipe_like import SKIP, Pipeline, PlanError, SourceFailed, StageFailed
+from olympipe_like._worker.epochs import Epochs
 from tests import functions as f
 
 executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
@@ -363,3 +364,29 @@ def test_what_a_batch_drops_at_the_end_of_each_epoch_is_accounted_for():
         assert list(run) == [[0, 1, 2], [3, 4, 5]] * 2
 
     assert run.report.balanced
+
+
+def test_explain_says_how_often_a_source_is_iterated():
+    letters = Pipeline("abc")
+
+    assert "iterated in the caller, 6 epochs\n" in letters.task(str).repeat(2).repeat(3).explain()
+    assert "own process, again and again of 2 items at most" in Pipeline(f.numbers, 0, 3).limit(2).cycle().explain()
+
+
+def test_what_a_shuffle_and_an_endless_cycle_hold_stays_the_same_however_long_they_run():
+    epochs = Epochs(lambda: iter("ab"), (None,), None)
+    given = 0
+    for _ in range(1000):
+        items = list(itertools.islice(epochs, 3))
+        chunk = epochs.place(items, given)
+        assert chunk.paths() == [divmod(number, 2) for number in range(given, given + 3)]
+        given += 3
+
+    assert len(epochs._starts) <= 3
+
+    source = Counted()
+    results = iter(Pipeline(source).shuffle(100, seed=1).run(executor="inline"))
+    for taken in range(1, 1000):
+        next(results)
+        assert source.pulled <= taken + 101
+    results.close()
