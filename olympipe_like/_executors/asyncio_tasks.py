@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
+from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
 from olympipe_like._worker import stacks
@@ -127,7 +127,8 @@ class _WorkerTask:
                 began = perf_counter()
                 answer = await program.run_async(task.chunk, task.leg)
                 seconds = perf_counter() - began
-                self._tell(answered(self._worker, answer, seconds))
+                self._tell(ChunkAnswer(self._worker, answer, seconds, program))
+                program.forget()
         except Exception as error:  # noqa: BLE001 - ours, and must not leave the run waiting for an answer
             self._break(error, "worker failed")
         finally:

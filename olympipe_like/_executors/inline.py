@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
+from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
 from olympipe_like._worker.blame import blame, text_of
@@ -75,5 +75,5 @@ class InlineExecutor:
         seconds = perf_counter() - began
         if answer.more:
             self._paused[worker] = answers
-        self._tell(answered(worker, answer, seconds))
+        self._tell(ChunkAnswer(worker, answer, seconds, self._programs[worker]))
         return True

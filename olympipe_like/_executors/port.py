@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._worker.chunk import Chunk
-from olympipe_like._worker.program import Answer
+from olympipe_like._worker.program import Answer, Program
 
 
 class ChunkTask(NamedTuple):
@@ -25,12 +24,9 @@ class ChunkAnswer(NamedTuple):
     """(A part of) the answer to a frame, from such a worker."""
 
     worker: WorkerId
-    chunk: Chunk
-    counts: tuple[OpCounts, ...]
+    answer: Answer
     seconds: float
-    more: bool
-    done: bool
-    records: tuple[Failure, ...] = ()
+    program: Program  # that gave it; for whoever sends the answer on from the thread in which it is told
 
 
 class WorkerBroken(NamedTuple):
@@ -44,11 +40,6 @@ class WorkerClosed(NamedTuple):
     """Such a worker has ended as it was asked to."""
 
     worker: WorkerId
-
-
-def answered(worker: WorkerId, answer: Answer, seconds: float) -> ChunkAnswer:
-    """Return what a worker tells of an answer it made."""
-    return ChunkAnswer(worker, answer.chunk, answer.counts, seconds, answer.more, answer.done, answer.records)
 
 
 class WorkerStack(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from queue import SimpleQueue
 from time import perf_counter
 
-from olympipe_like._executors.port import ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack, answered
+from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
 from olympipe_like._worker import stacks
@@ -99,7 +99,7 @@ class _WorkerThread(threading.Thread):
                 if self.abandoned:
                     return
                 seconds = perf_counter() - began
-                self._tell(answered(self._worker, answer, seconds))
+                self._tell(ChunkAnswer(self._worker, answer, seconds, program))
                 if answer.more and self.inbox.get() is None:
                     return
                 began = perf_counter()

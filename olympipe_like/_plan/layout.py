@@ -43,6 +43,7 @@ class Segment(NamedTuple):
     executor: ExecutorName = "process"
     keeps: bool = False  # failed items go into their records
     seed: int = 0  # of the run: for steps that draw and were given none
+    travels: bool = False  # its results are pickled: they go to another process
 
     @property
     def label(self) -> Label:

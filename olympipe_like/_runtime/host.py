@@ -15,7 +15,7 @@ from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._runtime.local import make_executors
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Connection
-from olympipe_like._worker.port import Port, Unreadable, encode_chunk, unpack_chunk
+from olympipe_like._worker.port import Port, Unreadable, unpack_chunk
 
 
 class Host:
@@ -31,7 +31,6 @@ class Host:
     ) -> None:
         self._connection = connection
         self._port = _SharedPort(connection, memory)
-        self._segments = segments
         self._where = where
         self._senders = senders
         self.executors = make_executors(set(where.values()), segments, self._told)
@@ -78,9 +77,6 @@ class Host:
     def _executor_of(self, worker: WorkerId) -> ChunkExecutor:
         return self.executors[self._where[self._stage_of[worker]]]
 
-    def _label(self, worker: WorkerId) -> Label:
-        return self._segments[self._stage_of[worker]].label
-
     def _accept(self, slot: wire.SlotGrant) -> None:
         with self._sending:
             self._port.accept(slot)
@@ -122,7 +118,8 @@ class Host:
     def _answer(self, notice: ChunkAnswer) -> None:
         began = perf_counter()
         title = f"a thread of the caller's process, worker {notice.worker}"
-        chunk, parts = encode_chunk(notice.chunk, self._label(notice.worker), title)
+        answer, parts = notice.program.encode(notice.answer, title)
+        chunk = answer.chunk
         failure = chunk.failure.pack() if chunk.failure is not None else None
         with self._sending:
             parcel, inline = self._port.place(parts) if parts else (None, [])
@@ -133,12 +130,12 @@ class Host:
                 len(chunk.items),
                 chunk.upto,
                 failure,
-                notice.counts,
+                answer.counts,
                 seconds,
-                notice.more,
-                notice.done,
+                answer.more,
+                answer.done,
                 self._port.returned(),
-                tuple(record.pack() for record in notice.records),
+                tuple(record.pack() for record in answer.records),
             )
             self._connection.send(message, inline)
 

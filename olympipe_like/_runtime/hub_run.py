@@ -95,13 +95,14 @@ class HubRun:
             runs = "caller"
             self._makers[spec.id] = maker_of(stage.source)
         elif stage.segment is not None and stage.placement is not None:
+            segment = stage.segment._replace(travels=True)
             if stage.placement.executor == "process":
                 timeout = stage.placement.policy.timeout
-                runs, shipment = "process", _ship(stage.segment, f"stage {label.number}/{label.of} {label.name!r}")
+                runs, shipment = "process", _ship(segment, f"stage {label.number}/{label.of} {label.name!r}")
             else:
                 runs = "hosted"
                 self._hosted[spec.id] = executor_here(stage.placement, inline=False)
-                self._segments[spec.id] = stage.segment
+                self._segments[spec.id] = segment
         return HubStage(spec, label, runs, stage.senders, timeout, shipment)
 
     @property

@@ -220,16 +220,17 @@ class LocalRun:
         match notice:
             case ChunkAnswer():
                 with self._lock:
-                    frame = self._frame_of(notice.chunk)
+                    answer = notice.answer
+                    frame = self._frame_of(answer.chunk)
                     event = FrameReturned(
                         at=monotonic(),
                         worker=notice.worker,
                         frame=frame,
-                        counts=notice.counts,
+                        counts=answer.counts,
                         seconds=notice.seconds,
-                        more=notice.more,
-                        done=notice.done,
-                        records=notice.records,
+                        more=answer.more,
+                        done=answer.done,
+                        records=answer.records,
                     )
                     self.handle(event)
             case WorkerBroken():

@@ -48,8 +48,12 @@ class Attempts:
         self._worker = worker
         self._keeps_items = keeps_items or policy.on_error == "collect"
         self.retried = 0  # since last asked for
-        self.unsent = 0  # results that could not be sent and were dropped
         self.records: list[Failure] = []  # of items dropped since last asked for
+
+    @property
+    def mends(self) -> bool:
+        """Whether a failed item may be more than the end of the run."""
+        return self._policy.on_error != "raise"
 
     def waits(self) -> Iterator[float]:
         """Give the seconds to wait before each further try."""
@@ -94,27 +98,58 @@ class Attempts:
         policy = self._policy.on_error
         if policy == "raise" or (self._inline and isinstance(error, KeyboardInterrupt)):
             return self.failure(chunk, index, error, tries)
-        told = error.as_error() if isinstance(error, Poisoned) else error
         if callable(policy):
-            if not isinstance(told, Exception):
-                return self.failure(chunk, index, error, tries)
-            try:
-                made = policy(chunk.items[index], told)
-                if made is not SKIP and (made is not None or not none_drops):
-                    return (made if accept is None else accept(chunk.items[index], made),)
-            except BaseException as later:  # noqa: BLE001 - the user's handler may raise anything
-                return self.failure(chunk, index, later, tries)
+            return self._ask(chunk, index, error, tries, accept, none_drops=none_drops)
         if self._keeps_items:
             self._record(self.failure(chunk, index, error, tries))
         return DROPPED
 
-    def drops(self, failure: Failure) -> bool:
-        """Whether the policy drops an item whose result cannot be sent; keeps the record if so."""
-        if self._policy.on_error not in ("skip", "collect"):
-            return False
-        self.unsent += 1
+    def judge_unsent(
+        self,
+        failure: Failure,
+        error: BaseException,
+        chunk: Chunk,
+        accept: Callable[[Any, Any], Any] | None = None,
+        *,
+        none_drops: bool = True,
+    ) -> Failure | Dropped | tuple[Any]:
+        """As `judge`, of a result that cannot be sent, which is not tried again; ``chunk``: the one item it is of."""
+        policy = self._policy.on_error
+        if callable(policy):
+            return self._ask(chunk, 0, error, 1, accept, none_drops=none_drops)
+        if self._keeps_items:
+            data, why_not = input_of(chunk.items[0])
+            failure = replace(failure, input=data, no_input=why_not)
+        if policy == "raise":
+            return failure
         self._record(failure)
-        return True
+        return DROPPED
+
+    def _ask(
+        self,
+        chunk: Chunk,
+        index: int,
+        error: BaseException,
+        tries: int,
+        accept: Callable[[Any, Any], Any] | None,
+        *,
+        none_drops: bool,
+    ) -> Failure | Dropped | tuple[Any]:
+        """Return what the user's handler makes of a failed item."""
+        policy = self._policy.on_error
+        assert callable(policy)
+        told = error.as_error() if isinstance(error, Poisoned) else error
+        if not isinstance(told, Exception):
+            return self.failure(chunk, index, error, tries)
+        try:
+            made = policy(chunk.items[index], told)
+            if made is not SKIP and (made is not None or not none_drops):
+                return (made if accept is None else accept(chunk.items[index], made),)
+        except BaseException as later:  # noqa: BLE001 - the user's handler may raise anything
+            return self.failure(chunk, index, later, tries)
+        if self._keeps_items:
+            self._record(self.failure(chunk, index, error, tries))
+        return DROPPED
 
     def _record(self, failure: Failure) -> None:
         if self._keeps_items:

@@ -57,6 +57,25 @@ class Chunk:
         columns = tuple(array("q", compress(column, mask)) for column in self.columns)
         return Chunk(items, columns, self.upto, self.failure)
 
+    def with_others(self, index: int, items: list[Any]) -> Chunk:
+        """Return the chunk with any number of items in the place of one, all of them with its path."""
+        made = [*self.items[:index], *items, *self.items[index + 1 :]]
+        if len(items) == 1:
+            return self.with_items(made)
+        columns = tuple(
+            array("q", [*column[:index], *([column[index]] * len(items)), *column[index + 1 :]])
+            for column in self.columns
+        )
+        return Chunk(made, columns, self.upto, self.failure)
+
+    def only(self, index: int) -> Chunk:
+        """Return a chunk of one of the items."""
+        return Chunk(self.items[index : index + 1], tuple(column[index : index + 1] for column in self.columns), END)
+
+    def find(self, path: Path) -> list[int]:
+        """Return where the items with a path are; several if both legs of a gather had it."""
+        return [index for index in range(len(self.items)) if self.path(index) == path]
+
     def view(self, skip: int, count: int, prefix: Path) -> Chunk:
         """Return the cut of the chunk that a frame's header stands for."""
         items, columns = self.items, self.columns

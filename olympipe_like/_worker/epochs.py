@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
 
-from olympipe_like._model.failure import describe
+from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.identity import END, Path
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.chunk import Chunk, join, nothing
@@ -146,6 +146,16 @@ class PerEpoch(Step):
         elif not parts or chunk.upto[:depth] != self._epoch:
             parts.append(nothing(chunk.upto))
         return join(parts)
+
+    def rejudge(self, path: Path, result: Any, failure: Failure, error: BaseException) -> Failure | list[Any]:
+        """Ask the step of the epoch at hand."""
+        made = self.step.rejudge(path[len(self._counts) :], result, failure, error)
+        self.count(self.step.take_counts())
+        return made
+
+    def forget(self) -> None:
+        """Let it go of what that needs."""
+        self.step.forget()
 
     def end(self, leg: int) -> Chunk | None:
         """Return what the step held for the end of the epoch at hand."""

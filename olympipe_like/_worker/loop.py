@@ -22,8 +22,9 @@ from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.feed import Feeder, in_epochs
-from olympipe_like._worker.port import Port, SourcePort, Unreadable, encode_chunk, unpack_chunk
+from olympipe_like._worker.port import Port, SourcePort, Unreadable, unpack_chunk
 from olympipe_like._worker.program import Answer, Program
+from olympipe_like._worker.sending import encode_chunk
 from olympipe_like._worker.startup import Surroundings, prepare, resident_bytes
 
 
@@ -181,13 +182,13 @@ def _send(
     order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float, skip: int
 ) -> int:
     """Send an answer without the first ``skip`` items; return how many were left out."""
-    chunk, parts = encode_chunk(answer.chunk, program.result_label, order.title, program.result_attempts)
-    answer = program.without_unsent(answer)
+    answer, parts = program.encode(answer, order.title)
+    chunk = answer.chunk
     skipped = min(skip, len(chunk.items))
     if skipped:
         # Only now: who was told of them before counted what could be sent.
         rest = chunk.view(skipped, len(chunk.items) - skipped, ())
-        chunk, parts = encode_chunk(rest, program.result_label, order.title)
+        chunk, parts = encode_chunk(rest, order.label, order.title)
     parcel, inline = port.place(parts) if parts else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
     port.connection.send(

@@ -9,7 +9,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import Path
 from olympipe_like._plan.layout import Label
 from olympipe_like._transport import store
-from olympipe_like._transport.codec import Buffer, DecodingError, EncodingError, decode, encode
+from olympipe_like._transport.codec import Buffer, DecodingError, decode
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import (
     NO_SLOT,
@@ -22,10 +22,10 @@ from olympipe_like._transport.messages import (
     SlotGrant,
     Stop,
 )
-from olympipe_like._worker.attempts import Attempts
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import PortGone
+from olympipe_like._worker.sending import encode_chunk
 
 
 def open_parcel(parcel: Parcel, payload: bytearray | None, memory: int | None) -> tuple[Buffer, list[Buffer]]:
@@ -169,32 +169,6 @@ class Port:
             if isinstance(message, SlotGrant):
                 return message
             self._early.append((message, payload))
-
-
-def encode_chunk(
-    chunk: Chunk, label: Label, worker: str, attempts: Attempts | None = None
-) -> tuple[Chunk, list[Buffer]]:
-    """Return a chunk's bytes; an item that cannot be sent ends the chunk and becomes its failure.
-
-    ``attempts``: the policy of the stage that made the items, where that may drop one.
-    """
-    while True:
-        if not chunk.items:
-            return chunk, []
-        try:
-            return chunk, encode(chunk.items, chunk.columns)
-        except EncodingError as error:
-            cause = error.__cause__ or error
-            what = f"result cannot be sent to the next stage: {text_of(cause)}"
-            item = chunk.items[error.index]
-            if hasattr(item, "send") and hasattr(item, "gi_frame"):
-                what += " (use explode to emit several items)"
-            failure = blame(cause, label, worker, path=chunk.path(error.index), item=item, what=what)
-            if attempts is not None and attempts.drops(failure):
-                chunk = chunk.select([index != error.index for index in range(len(chunk.items))])
-                continue
-            chunk = chunk.with_items(chunk.items[: error.index])
-            chunk.failure = failure
 
 
 class SourcePort:

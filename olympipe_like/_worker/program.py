@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from operator import add
 from typing import Any, NamedTuple
 
 from olympipe_like._model.failure import Failure
@@ -13,26 +14,26 @@ from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan import reshaping
 from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Attempts
-from olympipe_like._worker.chunk import Chunk, join, nothing
+from olympipe_like._worker.chunk import Chunk, from_paths, join, nothing
 from olympipe_like._worker.epochs import PerEpoch
-from olympipe_like._worker.memory import Fold, Group, Interleave, Match, Pair
+from olympipe_like._worker.memory import Fold, Group
+from olympipe_like._worker.merges import Interleave, Match, Pair
+from olympipe_like._worker.passing import Print, Truth, is_given, is_not_none
 from olympipe_like._worker.reshape import Buckets, Dealt, Distinct, Running, Sampled, Shuffled, Slide
+from olympipe_like._worker.sending import cut_at, encode_chunk
 from olympipe_like._worker.snapshots import Snapshots
 from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import (
     Map,
     PerItem,
-    Print,
     Route,
     Select,
     Step,
     Tap,
-    Truth,
     callable_of,
-    is_given,
-    is_not_none,
 )
 from olympipe_like._worker.watch import ORDINALS, Watch
 
@@ -75,6 +76,23 @@ class Program:
         self._spreads = any(isinstance(step, Spread) for step in self._steps)
         self._remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
         self._snapshots = Snapshots(self._steps)
+        self._judge = self._find_judge()
+        batch = next((op for op in segment.ops[segment.last + 1 :] if isinstance(op, ops.Batch)), None)
+        # What becomes part of a list goes out with it, and could then not be left out without its neighbours.
+        self._tests = (
+            segment.travels and batch is not None and not batch.calls_user and self._attempts[segment.last].mends
+        )
+
+    def _find_judge(self) -> int | None:
+        """Return the step whose policy is asked about results that cannot be sent; None: there is none."""
+        last, made_by = len(self._steps) - 1, self._segment.last
+        op = self._segment.ops[last]
+        if isinstance(op, ops.Batch):
+            return last if op.calls_user else None
+        passes_on = all(isinstance(step, Truth | Print) for step in self._steps[made_by + 1 :])
+        # Who keeps failed items wants them with their input.
+        asked = self._attempts[made_by].mends or self._segment.keeps
+        return made_by if passes_on and asked else None
 
     def _step(self, index: int, op: ops.Operator, label: Label, watch: Watch) -> Step:
         worker = self._worker
@@ -185,8 +203,16 @@ class Program:
         for watch in self._watches:
             watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
-        for part, more in parts:
-            yield self._answer(part, more=more)
+        try:
+            for part, more in parts:
+                yield self._answer(part, more=more)
+        finally:
+            self.forget()
+
+    def forget(self) -> None:
+        """Let go of the frame: its answer is on its way."""
+        for step in self._steps:
+            step.forget()
 
     async def run_async(self, chunk: Chunk | None, leg: int) -> Answer:
         """Return the answer to a frame, on an event loop that other frames share."""
@@ -211,11 +237,14 @@ class Program:
         for index in range(start, len(self._steps)):
             step = self._steps[index]
             if isinstance(step, Spread):
-                for part, more in step.spread(chunk, part_items):
+                for made, more in step.spread(chunk, part_items):
+                    part = self._sendable(made) if self._tests and index == self._segment.last else made
                     for out, more_below in self._flow(index + 1, part, 0, part_items):
                         yield out, more or more_below
                 return
             chunk = step.run(chunk, leg if index == 0 else 0)
+            if self._tests and index == self._segment.last:
+                chunk = self._sendable(chunk)
         yield chunk, False
 
     def _end(self, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
@@ -244,27 +273,34 @@ class Program:
         # Other legs may go on: then the stream has come only as far as the merge says.
         yield nothing(upto if stop is not None else END), False
 
-    def without_unsent(self, answer: Answer) -> Answer:
-        """Return an answer with the counts and records of results that could not be sent and were dropped."""
-        attempts = self._attempts[self._segment.last]
-        dropped, attempts.unsent = attempts.unsent, 0
-        if not dropped:
-            return answer
-        records, _ = attempts.take()
-        *before, last = answer.counts
-        failed = last._replace(items_out=last.items_out - dropped, failed=last.failed + dropped)
-        return answer._replace(counts=(*before, failed), records=answer.records + records)
+    def encode(self, answer: Answer, worker: str) -> tuple[Answer, list[Buffer]]:
+        """Return an answer as it can be sent, and the bytes of its items."""
+        mend = partial(self._mend, len(self._steps) - 1) if self._judge is not None else None
+        label = self._segment.labels[self._judge if self._judge is not None else self._segment.last]
+        chunk, parts = encode_chunk(answer.chunk, label, worker, mend)
+        if chunk is not answer.chunk:
+            now = self._answer(chunk, more=answer.more)
+            counts = tuple(OpCounts(*map(add, *both)) for both in zip(answer.counts, now.counts, strict=True))
+            answer = answer._replace(chunk=chunk, counts=counts, records=answer.records + now.records)
+        return answer, parts
 
-    @property
-    def result_attempts(self) -> Attempts | None:
-        """The policy of the step whose results go out, None where others make something of them."""
+    def _sendable(self, chunk: Chunk) -> Chunk:
+        """Return a chunk of the last function's results without those that a batch could not be sent with."""
         last = self._segment.last
-        return self._attempts[last] if last == len(self._steps) - 1 else None
+        return encode_chunk(chunk, self._segment.labels[last], self._worker, partial(self._mend, last))[0]
 
-    @property
-    def result_label(self) -> Label:
-        """Who is to blame for results that cannot be sent."""
-        return self._segment.labels[self._segment.last]
+    def _mend(self, last: int, chunk: Chunk, index: int, failure: Failure, error: BaseException) -> tuple[Chunk, int]:
+        """Do what the policy says with a result of the step ``last`` that cannot be sent."""
+        judge = self._judge if last != self._segment.last else last
+        assert judge is not None
+        path = chunk.path(index)
+        made = self._steps[judge].rejudge(path, chunk.items[index], failure, error)
+        if isinstance(made, Failure):
+            return cut_at(chunk, index, made), index
+        for step in self._steps[judge + 1 : last + 1]:  # they look at single items and pass them on
+            step.count(OpCounts(-1, -1))
+            made = step.run(from_paths(made, [path] * len(made), END), 0).items
+        return chunk.with_others(index, made), index + len(made)
 
     def snapshot(self, nbytes: int) -> bytes | None:
         """Return what the steps remember now if that is due, after a frame of so many bytes; None: not now."""

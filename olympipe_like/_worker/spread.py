@@ -12,7 +12,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
 from olympipe_like._plan.layout import Label
-from olympipe_like._worker.attempts import Attempts
+from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk, spread_columns
 from olympipe_like._worker.steps import Step
 from olympipe_like._worker.watch import Watch
@@ -31,6 +31,7 @@ class Spread(Step):
         self._function = function
         self.attempts = attempts
         self.watch = watch
+        self._chunk: Chunk | None = None  # what it was given last
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Never asked: `spread` is."""
@@ -38,6 +39,7 @@ class Spread(Step):
 
     def spread(self, chunk: Chunk, limit: int) -> Iterator[tuple[Chunk, bool]]:
         """Give the parts, each with whether another follows; a part holds at most ``limit`` items."""
+        self._chunk = chunk
         part = _Part()
         for index, item in enumerate(chunk.items):
             part.used += 1
@@ -77,9 +79,30 @@ class Spread(Step):
         self.watch.leave()
         yield self._cut(part, chunk, chunk.upto, chunk.failure), False
 
+    def rejudge(self, path: Path, result: Any, failure: Failure, error: BaseException) -> Failure | list[Any]:
+        """Ask the policy about the item that gave what cannot be sent; the handler's items take that one's place."""
+        del result
+        assert self._chunk is not None
+        item = self._chunk.only(self._chunk.find(path[:-1])[0])
+        verdict = self.attempts.judge_unsent(failure, error, item, _listed)
+        if isinstance(verdict, Failure):
+            return verdict
+        made: list[Any] = verdict[0] if isinstance(verdict, tuple) else []
+        self.count(OpCounts(0, len(made) - 1, 0, isinstance(verdict, Dropped)))
+        return made
+
+    def forget(self) -> None:
+        """Let go of the items."""
+        self._chunk = None
+
     def _cut(self, part: _Part, chunk: Chunk, upto: Path, failure: Failure | None) -> Chunk:
         self.count(OpCounts(part.used, len(part.items), 0, part.failed))
         return Chunk(part.items, spread_columns(chunk, part.origins, part.ordinals), upto, failure)
+
+
+def _listed(item: Any, made: Any) -> list[Any]:
+    del item
+    return list(made)
 
 
 class _Part:

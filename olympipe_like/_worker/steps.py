@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -11,13 +10,12 @@ from itertools import chain, compress, repeat
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from olympipe_like._model.failure import Failure, describe
+from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
+from olympipe_like._model.identity import Path
 from olympipe_like._model.options import SKIP, Skip
-from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
-from olympipe_like._worker.blame import show
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.watch import Watch
 
@@ -68,6 +66,14 @@ class Step(ABC):
     def restore(self, state: Any) -> None:  # noqa: B027 - most steps remember nothing
         """Remember what a predecessor did."""
 
+    def rejudge(self, path: Path, result: Any, failure: Failure, error: BaseException) -> Failure | list[Any]:
+        """Return what the policy puts in the place of a result that cannot be sent; counts the difference."""
+        del path, result, error
+        return failure
+
+    def forget(self) -> None:  # noqa: B027 - most steps hold nothing
+        """Let go of what `rejudge` needed."""
+
     def close(self) -> None:  # noqa: B027 - most steps hold nothing
         """Give back what was built for this worker."""
 
@@ -93,6 +99,7 @@ class PerItem(Step):
         )
         self.timeout: float | None = None  # seconds a coroutine may take; others are watched by the hub
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._seen: tuple[Chunk, list[Any]] | None = None  # what it was given last, and made of it
 
     def run(self, chunk: Chunk, leg: int) -> Chunk:
         """Apply the function to each item."""
@@ -207,6 +214,7 @@ class PerItem(Step):
 
     def _settle(self, chunk: Chunk, results: list[Any], dropped: list[int], failure: Failure | None = None) -> Chunk:
         """Return what became of the items with results; those dropped for good count as failed."""
+        self._seen = chunk, results
         given = len(results)
         failed = len(dropped)
         if failure is not None:
@@ -223,6 +231,34 @@ class PerItem(Step):
         taken = given + (failure is not None)
         self.count(OpCounts(taken, len(made.items), taken - failed - len(made.items), failed))
         return made
+
+    def rejudge(self, path: Path, result: Any, failure: Failure, error: BaseException) -> Failure | list[Any]:
+        """Ask the policy about the item that a result was made of."""
+        assert self._seen is not None
+        chunk, results = self._seen
+        found = chunk.find(path)
+        # Of several with one path it is the one whose result this is; what a leg of a split picked is no result itself.
+        index = next((each for each in found if results[each] is result or chunk.items[each] is result), found[0])
+        verdict = self.verdict_unsent(failure, error, chunk.only(index))
+        if isinstance(verdict, Failure):
+            return verdict
+        made = self.outputs(result, verdict[0]) if isinstance(verdict, tuple) else []
+        failed = isinstance(verdict, Dropped)
+        self.count(OpCounts(0, len(made) - 1, 1 - len(made) - failed, failed))
+        return made
+
+    def verdict_unsent(self, failure: Failure, error: BaseException, chunk: Chunk) -> Failure | Dropped | tuple[Any]:
+        """As `verdict`, of an item whose result cannot be sent."""
+        return self.attempts.judge_unsent(failure, error, chunk, self.replacement)
+
+    def outputs(self, result: Any, made: Any) -> list[Any]:
+        """Return what goes out for an item when ``made`` stands in the place of its function's result."""
+        del result
+        return [made]
+
+    def forget(self) -> None:
+        """Let go of the items."""
+        self._seen = None
 
     def close(self) -> None:
         """Close the loop, if there is one."""
@@ -280,6 +316,10 @@ class Select(PerItem):
         del item
         return bool(made)
 
+    def outputs(self, result: Any, made: Any) -> list[Any]:
+        """Return the item if the verdict is to keep it."""
+        return [result] if made else []
+
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the items kept."""
         return chunk.select(results)
@@ -292,67 +332,16 @@ class Tap(PerItem):
         """Keep the item whatever the handler returns, but for SKIP: nobody looks at what a tap's function returns."""
         return self.attempts.judge(chunk, index, error, tries, none_drops=False)
 
+    def verdict_unsent(self, failure: Failure, error: BaseException, chunk: Chunk) -> Failure | Dropped | tuple[Any]:
+        """Keep the item, as above."""
+        return self.attempts.judge_unsent(failure, error, chunk, none_drops=False)
+
+    def outputs(self, result: Any, made: Any) -> list[Any]:
+        """Return the item as it is."""
+        del made
+        return [result]
+
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the items as they were."""
         del results
-        return chunk
-
-
-class Truth(Step):
-    """Filter without a function, and legs of a split: decided by looking at the item."""
-
-    def __init__(self, keep: Callable[[Any], bool], pick: int | None, label: Label, worker: str) -> None:
-        super().__init__(label, worker)
-        self._keep = keep
-        self._pick = pick
-
-    def run(self, chunk: Chunk, leg: int) -> Chunk:
-        """Return the items to keep."""
-        del leg
-        items = chunk.items
-        if self._pick is not None:
-            items = [item[self._pick] for item in items]
-        made = Chunk(items, chunk.columns, chunk.upto, chunk.failure)
-        made = made.select([self._keep(item) for item in items])
-        self.count(OpCounts(len(items), len(made.items), len(items) - len(made.items)))
-        return made
-
-
-def is_given(item: object) -> bool:
-    """Whether an item is meant for this leg of a partition."""
-    return item is not SKIP
-
-
-def is_not_none(item: object) -> bool:
-    """Whether a filter without a function keeps the item; SKIP is never an item."""
-    return item is not None and item is not SKIP
-
-
-class Print(Step):
-    """Debug: prints and passes on."""
-
-    def __init__(self, op: ops.Debug, label: Label, worker: str) -> None:
-        super().__init__(label, worker)
-        self._op = op
-        self._seen = 0
-
-    def state(self) -> int:
-        """Return how many it has seen."""
-        return self._seen
-
-    def restore(self, state: int) -> None:
-        """Go on counting."""
-        self._seen = state
-
-    def run(self, chunk: Chunk, leg: int) -> Chunk:
-        """Print every n-th item."""
-        del leg
-        for index, item in enumerate(chunk.items):
-            if self._seen % self._op.every == 0:
-                # One write a line, so that lines of several workers do not mix.
-                sys.stdout.write(f"{self._op.label or self._op.name}: {describe(chunk.path(index))}: {show(item)}\n")
-            self._seen += 1
-        if chunk.items:
-            sys.stdout.flush()
-        self.count(OpCounts(len(chunk.items), len(chunk.items)))
         return chunk

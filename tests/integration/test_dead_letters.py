@@ -23,7 +23,7 @@ from olympipe_like._runtime.dead_letters import DeadLetters
 from olympipe_like._runtime.failed_items import from_failure
 from olympipe_like._transport.codec import DecodingError, EncodingError, decode_item, encode_item
 from olympipe_like._worker.blame import blame
-from tests.functions import increment
+from tests.functions import ExplodesOnLoad, increment
 
 EXECUTORS = ["process", "thread", "async", "inline"]
 LABEL = Label("increment", "task", 1, 1)
@@ -329,9 +329,19 @@ def test_a_record_holds_no_item_unless_it_is_asked_for():
     assert blame(LookupError(), LABEL, "w", path=(0,), item=5, keep=True).input == encode_item(5)
 
 
-def test_a_result_that_cannot_be_sent_leaves_a_letter_without_its_item(tmp_path):
+def test_a_result_that_cannot_be_sent_leaves_a_letter_with_the_item_it_was_made_of(tmp_path):
     with pytest.raises(TypeError, match="lock"):
         Pipeline([1]).task(make_lock).wait_for_result(quarantine=tmp_path)
+
+    (file,) = files.letters_in(tmp_path)
+    letter = files.read_letter(file)
+    assert decode_item(letter.data, {}) == 1
+    assert "cannot be sent" in letter.error
+
+
+def test_a_result_that_cannot_be_rebuilt_leaves_a_letter_without_its_item(tmp_path):
+    with pytest.raises(ValueError, match="boom while loading"):
+        Pipeline([1]).task(lambda _: ExplodesOnLoad()).wait_for_result(quarantine=tmp_path)
 
     (file,) = files.letters_in(tmp_path)
     letter = files.read_letter(file)
