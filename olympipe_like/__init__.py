@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from olympipe_like._observe.report import Report
     from olympipe_like._runtime.run import Run
     from olympipe_like.errors import (
+        DataError,
         EvaluationError,
         InternalError,
+        MissingKey,
         NodeNotFound,
         PipelineError,
         PipelineExecutionError,
@@ -45,9 +47,11 @@ _HOMES = {
 
 __all__ = [
     "SKIP",
+    "DataError",
     "EvaluationError",
     "FailedItem",
     "InternalError",
+    "MissingKey",
     "NodeNotFound",
     "Pipeline",
     "PipelineError",

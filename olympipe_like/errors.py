@@ -4,6 +4,8 @@ PipelineError
 ├── PlanError (ValueError)            your plan: refused where it is written
 │   ├── PlanTypeError (TypeError)
 │   └── NodeNotFound (KeyError)       a graph has no node of that name
+├── DataError (ValueError)            your data: items that do not fit together
+│   └── MissingKey (KeyError)
 ├── EvaluationError                   a node of an expression graph; also an instance of what it raised
 ├── PipelineExecutionError (RuntimeError)   a run
 │   ├── StageFailed                   your function; also an instance of what it raised
@@ -67,6 +69,17 @@ class EvaluationError(PipelineError):
         given = ", ".join(f"{name} = {value}" for name, value in self.inputs.items())
         with_inputs = f"  [{given}]" if given else ""
         return f"node {self.node!r} ({self.site}): {self.expression}: {self.what}{with_inputs}"
+
+
+class DataError(PipelineError, ValueError):
+    """Items of a stream that are not what a map over them needs: other keys, or shapes that do not fit together."""
+
+
+class MissingKey(DataError, KeyError):
+    """An item of a stream lacks a key that a map over it needs."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError shows its text quoted
 
 
 class PipelineExecutionError(PipelineError, RuntimeError):

@@ -14,6 +14,7 @@ from typing import Any
 from olympipe_like._model.options import EXECUTORS, ExecutorName, OnError, Placement, Policy, PolicyOptions, Retry
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node, gave_up_order
+from olympipe_like._plan.operators import Restartable
 from olympipe_like.errors import PlanError, PlanTypeError
 
 
@@ -25,6 +26,13 @@ def whole_number(where: str, name: str, value: object, least: int) -> int:
     if number < least:
         raise PlanError(f"{where}: {name} must be >= {least}, got {number}")
     return number
+
+
+def number(where: str, name: str, value: object) -> float:
+    """Return the value if it is a number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise PlanTypeError(f"{where}: {name} must be a number, got {_show(value)}")
+    return float(value)
 
 
 def seconds(where: str, name: str, value: object) -> float:
@@ -182,6 +190,8 @@ def placement(
 
 def source(where: str, datas: object, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
     """Return whether the source is a callable that makes the items (else it holds them)."""
+    if isinstance(datas, Restartable):
+        return datas.own_process
     is_items = isinstance(datas, Iterable | AsyncIterable) or hasattr(type(datas), "__getitem__")
     if callable(datas) and (not is_items or args or kwargs or isinstance(datas, type)):
         return True

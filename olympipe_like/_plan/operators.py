@@ -21,9 +21,9 @@ end; ties go by leg.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from olympipe_like._model.options import SKIP, Placement
 
@@ -62,6 +62,16 @@ class Operator:
         """Return how many items come out if so many come in and none fails; None: cannot be known."""
         del known
         return None
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """A source that counts its iterations, because each of them is another: a streamer."""
+
+    own_process: bool  # whether it is iterated in a process of its own, else in the caller's
+
+    def starting(self, *args: object, **kwargs: object) -> Callable[[], Iterable[object]]:
+        """Return what makes the items of the next iteration, wherever it is called."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,7 +26,7 @@ from olympipe_like._runtime.local_stall import own_stacks, report
 from olympipe_like._runtime.log_records import hand_over
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.preloading import to_preload
-from olympipe_like._runtime.sources import maker_of
+from olympipe_like._runtime.sources import for_one_run, maker_of
 from olympipe_like._runtime.stall_text import with_stacks
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
@@ -90,7 +90,7 @@ class HubRun:
         shipment = timeout = None
         runs: Literal["process", "hosted", "caller", "nowhere"] = "nowhere"
         if stage.source is not None and stage.source.factory:
-            runs, shipment = "process", _ship(stage.source, f"source {label.name!r}")
+            runs, shipment = "process", _ship(for_one_run(stage.source), f"source {label.name!r}")
         elif stage.source is not None:
             runs = "caller"
             self._makers[spec.id] = maker_of(stage.source)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from olympipe_like._plan.operators import Source
+from olympipe_like._plan.operators import Restartable, Source
 from olympipe_like._worker.feed import in_epochs
 from olympipe_like.errors import SourceExhausted
 
@@ -34,8 +35,17 @@ class OneShot:
         return self.iterator
 
 
+def for_one_run(source: Source) -> Source:
+    """Return the source as it is for one run: of a streamer the iteration that is next."""
+    if not isinstance(source.datas, Restartable):
+        return source
+    return replace(source, datas=source.datas.starting(*source.args, **source.kwargs), args=(), kwargs={})
+
+
 def maker_of(source: Source) -> Callable[[], Any]:
     """Return what makes a run's items; raises now what the caller should hear before anything starts."""
+    if isinstance(source.datas, Restartable):
+        return in_epochs(source, for_one_run(source).datas)
     if source.factory:
         return in_epochs(source, lambda: source.datas(*source.args, **source.kwargs))
     datas = source.datas.take() if isinstance(source.datas, OneShot) else source.datas

@@ -72,6 +72,17 @@ def test_every_name_of_expression_graphs_is_there(name):
     assert getattr(olympipe_like.graph, name) is not None
 
 
+@pytest.mark.parametrize("module", ["numpy", "sklearn", "olympipe_like._runtime", "olympipe_like._worker"])
+def test_streams_that_draw_nothing_load_no(module):
+    loaded = modules_loaded_by(
+        "from olympipe_like.sampling import ChainMux, RoundRobinMux, Streamer, tuples;"
+        "assert len(list(ChainMux([RoundRobinMux(['ab', 'c']), Streamer(range, 3)], 'cycle').iterate(9))) == 9"
+    )
+
+    assert "olympipe_like.sampling.in_order" in loaded
+    assert names_below(module, loaded) == []
+
+
 @pytest.mark.parametrize("name", olympipe_like.__all__)
 def test_every_public_name_is_there(name):
     assert getattr(olympipe_like, name) is not None

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "failed_item": set(),
     "graph": {"_plan", "_model"},
     "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
+    "sampling": {"_plan"},
     # `pipeline` for types only, see MAY_NAME
     "_fluent": {"graph", "pipeline", "_runtime", "_worker", "_plan", "_model"},
     "pipeline": {"_fluent", "_runtime", "_plan", "_model"},

@@ -1,0 +1,154 @@
+"""What a streamer is iterated with: an iterator that says at any time where it is, and can be put there again."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from olympipe_like._plan.call_site import call_site
+from olympipe_like.errors import PlanError, PlanTypeError
+from olympipe_like.sampling.passes import Opening, State, Stream
+from olympipe_like.sampling.seeds import Seed
+
+T = TypeVar("T")
+VERSION = 1  # of the states written here
+
+
+def start_of(epoch: int, entropy: int) -> State:
+    """Return the state before the first item of an epoch (>= 0)."""
+    return {"version": VERSION, "epoch": epoch, "round": 0, "given": 0, "entropy": hex(entropy), "pass": {"given": 0}}
+
+
+def checked(state: Any) -> State:
+    """Return a copy of a state that was written here."""
+    if not isinstance(state, Mapping) or not {"version", "epoch"} <= set(state):
+        raise PlanTypeError(f"load_state_dict ({call_site()}): this is not what state_dict() returned: {state!r:.60}")
+    if state["version"] != VERSION:
+        raise PlanError(
+            f"load_state_dict ({call_site()}): the state is of version {state['version']}, "
+            f"and this release reads {VERSION}"
+        )
+    return dict(state)
+
+
+class LastState:
+    """Where an iteration is, or was when it was closed or dropped; does not keep it alive."""
+
+    def __init__(self) -> None:
+        self.iteration: weakref.ref[Iteration[Any]] | None = None
+        self.final: State = {}
+
+    def state_dict(self) -> State:
+        """Return it."""
+        iteration = None if self.iteration is None else self.iteration()
+        return dict(self.final) if iteration is None else iteration.state_dict()
+
+
+class Iteration(Iterator[T]):
+    """One iteration of a streamer. It pulls no more than it gives, and can be taken up again elsewhere.
+
+    Made by `Streamer.iterate` and `Streamer.cycle`.
+
+    Examples
+    --------
+    >>> from olympipe_like.sampling import Streamer
+    >>> items = Streamer("abc").cycle()
+    >>> [next(items) for _ in range(4)]
+    ['a', 'b', 'c', 'a']
+    >>> state = items.state_dict()
+    >>> again = Streamer("abc").cycle()
+    >>> again.load_state_dict(state)
+    >>> next(again)
+    'b'
+    """
+
+    def __init__(
+        self, streamer: Stream[T], state: State, max_iter: int | None, *, cycle: bool, last: LastState | None = None
+    ) -> None:
+        self._streamer = streamer
+        self._most = max_iter
+        self._cycle = cycle
+        self._told = last
+        if last is not None:
+            last.iteration = weakref.ref(self)
+        self._take_up(state)
+
+    def _take_up(self, state: State) -> None:
+        self._epoch: int = state["epoch"]
+        self._round: int = state["round"]
+        self._given: int = state["given"]
+        self._entropy = int(state["entropy"], 16)
+        self._final: State | None = None  # the state once it is over or closed
+        self._begin_round(state["pass"])
+
+    def _begin_round(self, record: State) -> None:
+        self._opening = Opening(self._streamer, Seed(self._entropy, (self._epoch, self._round)), record)
+        self._before = self._given - self._opening.given  # items of earlier rounds
+
+    def __next__(self) -> T:
+        if self._given == self._most:
+            self._end()
+        while True:
+            try:
+                item = self._opening.pull()
+            except StopIteration:
+                if not self._goes_round():
+                    raise
+            else:
+                self._given += 1
+                return item
+
+    def _goes_round(self) -> bool:
+        """Begin another round, unless this one gave nothing: then the next would not either."""
+        if self._final is not None:
+            return False
+        if not self._cycle or self._given == self._before:
+            self._end()
+            return False
+        self._opening.close()
+        self._round += 1
+        self._begin_round({"given": 0})
+        return True
+
+    def _end(self) -> None:
+        if self._final is None:
+            self._stop_at({"version": VERSION, "epoch": self._epoch + 1})
+
+    def close(self) -> None:
+        """Give no more; generators and files that are open are closed. Its state stays as it is."""
+        if self._final is None:
+            self._stop_at(self.state_dict())
+
+    def _stop_at(self, state: State) -> None:
+        self._final = state
+        if self._told is not None:
+            self._told.final = state
+        self._opening.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_final"):  # it was begun
+            self.close()
+
+    def state_dict(self) -> State:
+        """Return where the iteration is: behind the item given last, or at the next epoch once it has ended.
+
+        JSON can hold it. It is a few hundred bytes, and about fifty for each stream that is open.
+        """
+        if self._final is not None:
+            return dict(self._final)
+        self._opening.given = self._given - self._before
+        return {
+            "version": VERSION,
+            "epoch": self._epoch,
+            "round": self._round,
+            "given": self._given,
+            "entropy": hex(self._entropy),
+            "pass": self._opening.record(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where `state_dict` was asked; ``max_iter`` counts the items given before it, too."""
+        found = checked(state)
+        self._opening.close()
+        self._take_up(found if "pass" in found else self._streamer._start(found["epoch"]))
