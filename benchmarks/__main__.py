@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,12 +18,14 @@ from benchmarks import tables
 from benchmarks.measure import ROOT, Outcome, Series, Task, compare, say, take_turns
 from benchmarks.once import MODULES
 from benchmarks.workloads import (
+    ARCHIVES_VARIABLE,
     IMAGES_VARIABLE,
     LOOPS_VARIABLE,
     MIB,
     SECONDS,
     WORKLOADS,
     calibrate,
+    make_archives,
     make_images,
 )
 
@@ -94,10 +97,13 @@ def show_comparison(asked: argparse.Namespace) -> list[dict[str, Any]]:
         compare(name, asked.peers, repeat=asked.repeat, quick=asked.quick, limit_seconds=asked.limit)
         for name in asked.workloads
     ]
-    print(f"\n{tables.legend(every)}\n\n{tables.comparison(every, asked.peers)}\n")
-    for part in (tables.memory(every, asked.peers), tables.targets(every, asked.peers)):
-        if part:
-            print(f"{part}\n")
+    # Workloads that the same peers can do share a table.
+    for peers, several in groupby(every, key=lambda series: list(series.rounds)):
+        group = list(several)
+        print(f"\n{tables.legend(group)}\n\n{tables.comparison(group, peers)}\n")
+        for part in (tables.memory(group, peers), tables.targets(group, peers)):
+            if part:
+                print(f"{part}\n")
     return [series.as_json() for series in every]
 
 
@@ -109,11 +115,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # As pip does with what it installs; a clone has no bytecode, and with PYTHONDONTWRITEBYTECODE gets none.
         compileall.compile_dir(ROOT / package, quiet=1)
     os.environ[LOOPS_VARIABLE] = str(calibrate())
-    with tempfile.TemporaryDirectory(prefix="benchmark-images-") as folder:
-        os.environ[IMAGES_VARIABLE] = folder
+    with tempfile.TemporaryDirectory(prefix="benchmark-data-") as folder:
+        os.environ[IMAGES_VARIABLE] = os.environ[ARCHIVES_VARIABLE] = folder
         if any(name.startswith("W7") for name in asked.workloads):
             say("making images")
             make_images(Path(folder))
+        if "S3" in asked.workloads:
+            say("making archives")
+            make_archives(Path(folder))
         if asked.workloads == ["growth"]:
             measured: Any = show_growth(asked.peers, asked.repeat, asked.limit)
         else:

@@ -204,6 +204,7 @@ def take_turns(tasks: Mapping[str, Task], repeat: int, limit_seconds: float) -> 
 
 def compare(name: str, peers: Sequence[str], *, repeat: int, quick: bool, limit_seconds: float) -> Series:
     size = WORKLOADS[name]
+    peers = [peer for peer in peers if peer in size.peers]
     items = {peer: size.items(peer, quick=quick) for peer in peers}
     workload = make(name, {"items": size.quick if quick else size.full})
     tasks = {

@@ -21,6 +21,8 @@ MODULES = {
     "handwritten": "benchmarks.handwritten",
     "olympipe": "benchmarks.olympipe22",
     "serial": "benchmarks.serial",
+    "pescador": "benchmarks.pescador3",
+    "pescador-zmq": "benchmarks.pescador3_zmq",
 }
 
 
@@ -39,6 +41,10 @@ class Peer(Protocol):
         """Return the first results and stop everything."""
         ...
 
+    def draw(self, workload: Workload) -> list[Any]:
+        """Draw all samples in this process; return their labels."""
+        ...
+
 
 def make(name: str, arguments: dict[str, Any]) -> Workload:
     return growth(**arguments) if name == "growth" else WORKLOADS[name].make(arguments["items"])
@@ -55,6 +61,11 @@ def judge(found: list[Any], expected: list[Any]) -> str:
     return f"wrong: result {place} is {found[place]!r}, expected {expected[place]!r}"
 
 
+def items_per_second(workload: Workload, seconds: float) -> float:
+    assert workload.amount is not None
+    return workload.amount / seconds
+
+
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[round(share * (len(values) - 1))]
 
@@ -66,7 +77,10 @@ def measure(peer: Peer, workload: Workload, import_seconds: float) -> tuple[list
         case "collect":
             results = peer.collect(workload)
             seconds = time.perf_counter() - started
-            values = [seconds if workload.amount is None else workload.amount / seconds]
+            values = [seconds if workload.amount is None else items_per_second(workload, seconds)]
+        case "draw":
+            results = peer.draw(workload)
+            values = [items_per_second(workload, time.perf_counter() - started)]
         case "start":
             results = peer.collect(workload)
             cold = time.perf_counter()

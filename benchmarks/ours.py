@@ -5,12 +5,24 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.workloads import Batch, Filter, Map, Workload
+from benchmarks.workloads import Batch, Filter, Map, Mux, Workload
 from olympipe_like import Pipeline
 
 
+def mux_of(mux: Mux) -> Any:
+    from olympipe_like.sampling import StochasticMux, Streamer
+
+    streams = [Streamer(mux.function, *arguments) for arguments in mux.arguments]
+    return StochasticMux(streams, mux.n_active, mux.rate, mux.weights, random_state=1)
+
+
+def draw(workload: Workload) -> list[Any]:
+    return [int(sample["Y"]) for sample in mux_of(workload.source()).iterate(workload.items)]
+
+
 def build(workload: Workload) -> Pipeline[Any]:
-    pipe: Pipeline[Any] = Pipeline(workload.source())
+    made = workload.source()
+    pipe: Pipeline[Any] = Pipeline(mux_of(made), workload.items) if isinstance(made, Mux) else Pipeline(made)
     for stage in workload.stages:
         match stage:
             case Map():

@@ -13,7 +13,7 @@ from statistics import median
 from benchmarks.measure import Outcome, Series
 from benchmarks.workloads import Figure
 
-PACKAGES = ("olympipe_like", "olympipe", "numpy", "Pillow", "multiprocess", "dill", "psutil")
+PACKAGES = ("olympipe_like", "olympipe", "pescador", "numpy", "Pillow", "multiprocess", "dill", "psutil")
 
 
 def number(value: float) -> str:
@@ -118,9 +118,9 @@ def targets(all_series: Sequence[Series], peers: Sequence[str]) -> str:
             if figure.below is not None and values:
                 target = f"{series.name} {figure.name} under {figure.below:g} {figure.unit}"
                 lines.append(judged(median(values) < figure.below, target, number(median(values))))
-            found = ratios(series, "olympipe", figure) if "olympipe" in peers else []
+            found = ratios(series, figure.rival, figure) if figure.rival in series.rounds else []
             if figure.times_olympipe is not None and found:
-                target = f"{series.name} {figure.name} at least {figure.times_olympipe:g} times Olympipe"
+                target = f"{series.name} {figure.name} at least {figure.times_olympipe:g} times {figure.rival.title()}"
                 measured = f"{number(median(found))} ({number(min(found))} to {number(max(found))})"
                 lines.append(judged(median(found) >= figure.times_olympipe, target, measured))
     return "\n".join(lines)

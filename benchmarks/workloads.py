@@ -23,6 +23,7 @@ MIB = 1024 * 1024
 # Set by the process that starts the measurements, so that every process of one run agrees.
 LOOPS_VARIABLE = "BENCHMARK_LOOPS_PER_MS"
 IMAGES_VARIABLE = "BENCHMARK_IMAGES"
+ARCHIVES_VARIABLE = "BENCHMARK_ARCHIVES"
 
 # glibc gives blocks above a threshold back at once, and an array of 1 MiB then pays its page faults anew in
 # every stage. That alone is worth a factor of two, so the two workloads it touches are also run without it,
@@ -66,6 +67,7 @@ class Figure:
     unit: str
     higher_is_better: bool = False
     times_olympipe: float | None = 1.0  # how much better than Olympipe 2.2 we want to be; None: no target
+    rival: str = "olympipe"  # the peer that is meant, if it is another
     below: float | None = None  # what we want to stay under
 
 
@@ -83,10 +85,10 @@ class Workload:
 
     title: str
     items: int
-    source: Callable[[], Iterable[Any]]
+    source: Callable[[], Any]  # makes the items, or a `Mux` that each peer builds of its own parts
     stages: tuple[Stage, ...]
     expected: Callable[[], list[Any]]
-    mode: Literal["collect", "start", "latency", "leave"] = "collect"
+    mode: Literal["collect", "start", "latency", "leave", "draw"] = "collect"
     figures: tuple[Figure, ...] = (SECONDS,)
     amount: float | None = None
     chunk: int = 1
@@ -441,6 +443,122 @@ def images(items: int) -> Workload:
     )
 
 
+# --- S: samples drawn from many sources
+
+
+@dataclass(frozen=True, slots=True)
+class Mux:
+    """Samples drawn from many sources with few of them open; the same to build for every library of muxes."""
+
+    function: Callable[..., Iterable[Any]]
+    arguments: tuple[tuple[Any, ...], ...]  # for each source
+    n_active: int
+    rate: int | None
+    weights: tuple[float, ...] | None = None
+
+
+Sample = dict[str, Any]
+SOURCES, ROW = 200, 64
+
+
+def rows(number: int) -> Iterator[Sample]:
+    """Yield without end the rows of a table, each with the number of its source."""
+    import numpy as np
+
+    table, labels = np.tile(np.arange(float(ROW)) + number, (100, 1)), np.full(100, number)
+    for n in itertools.cycle(range(100)):
+        yield {"X": table[n], "Y": labels[n, ...]}  # 0-d: Pescador sends arrays only
+
+
+def centred(sample: Sample) -> Sample:
+    return {"X": sample["X"] - sample["X"].mean(), "Y": sample["Y"]}
+
+
+def told_apart(sample: Sample) -> int:
+    """Return the label of a row, or -1 if the row is not what it was."""
+    return int(sample["Y"]) if abs(float(sample["X"][-1]) - (ROW - 1) / 2) < 1e-9 else -1
+
+
+def all_right(labels: list[Any], sources: int) -> list[Any]:
+    """Return how many came, and whether each is a label; which ones is up to chance."""
+    return [len(labels), all(0 <= label < sources for label in labels)]
+
+
+def _samples(items: int, weighted: bool = False) -> Workload:
+    weights = tuple(float(1 + n % 7) for n in range(SOURCES)) if weighted else None
+    return Workload(
+        title=f"{items:,} rows of {ROW} floats from {SOURCES} sources{' by weight' if weighted else ''}, 32 open, "
+        "16 from each on average",
+        items=items,
+        source=lambda: Mux(rows, tuple((n,) for n in range(SOURCES)), 32, 16, weights),
+        stages=(),
+        expected=lambda: [items, True],
+        mode="draw",
+        figures=(Figure("rate", "items/s", higher_is_better=True, rival="pescador"),),
+        amount=items,
+        summary=lambda labels: all_right(labels, SOURCES),
+    )
+
+
+def drawn(items: int) -> Workload:
+    return _samples(items)
+
+
+def drawn_by_weight(items: int) -> Workload:
+    return _samples(items, weighted=True)
+
+
+def drawn_into_stages(items: int) -> Workload:
+    plain = _samples(items)
+    return replace(
+        plain,
+        title=plain.title + "; two process stages: centre, check",
+        mode="collect",
+        stages=(Map(centred), Map(told_apart)),
+        chunk=64,
+    )
+
+
+ARCHIVES, ARCHIVE_ROWS, ARCHIVE_WIDTH, SLICE = 192, 1024, 512, 32
+
+
+def make_archives(folder: Path) -> None:
+    """Write arrays of 4 MiB whose rows say which archive they are of."""
+    import numpy as np
+
+    for number in range(ARCHIVES):
+        np.save(folder / f"{number:03}.npy", np.full((ARCHIVE_ROWS, ARCHIVE_WIDTH), float(number)))
+
+
+def slices(path: str) -> Iterator[Sample]:
+    """Yield without end some rows of an archive, which is in memory as a whole as long as this runs."""
+    import numpy as np
+
+    array = np.load(path)
+    chance = random.Random(path)
+    while True:
+        start = chance.randrange(len(array) - SLICE)
+        yield {"X": array[start : start + SLICE].copy(), "Y": np.array(int(array[start, 0]))}
+
+
+def out_of_core(items: int) -> Workload:
+    folder = Path(os.environ.get(ARCHIVES_VARIABLE, "."))
+    paths = tuple((str(folder / f"{n:03}.npy"),) for n in range(ARCHIVES))
+    total = ARCHIVES * ARCHIVE_ROWS * ARCHIVE_WIDTH * 8 // MIB
+    return Workload(
+        title=f"{items:,} times {SLICE} rows drawn from {ARCHIVES} archives of {total} MiB together, 8 in memory",
+        items=items,
+        source=lambda: Mux(slices, paths, 8, 16),
+        stages=(),
+        expected=lambda: [items, True],
+        mode="draw",
+        figures=(Figure("rate", "items/s", higher_is_better=True, rival="pescador"),),
+        amount=items,
+        summary=lambda labels: all_right(labels, ARCHIVES),
+        memory=True,
+    )
+
+
 # --- growth
 
 
@@ -479,10 +597,14 @@ class Size:
     full: int
     quick: int
     olympipe: tuple[int, int] | None = None  # full, quick
+    peers: tuple[str, ...] = ("ours", "handwritten", "olympipe", "serial")
 
     def items(self, peer: str, *, quick: bool) -> int:
         full, fast = self.olympipe if peer == "olympipe" and self.olympipe else (self.full, self.quick)
         return fast if quick else full
+
+
+MUXES = ("ours", "pescador")
 
 
 WORKLOADS: dict[str, Size] = {
@@ -499,4 +621,8 @@ WORKLOADS: dict[str, Size] = {
     "W7": Size(images, IMAGES, 48),
     "W7m": Size(keeping_memory(images), IMAGES, 48),
     "W8": Size(leaving, 10, 10),
+    "S1": Size(drawn, 200_000, 20_000, peers=MUXES),
+    "S1w": Size(drawn_by_weight, 200_000, 20_000, peers=MUXES),
+    "S2": Size(drawn_into_stages, 200_000, 20_000, peers=(*MUXES, "pescador-zmq")),
+    "S3": Size(out_of_core, 4_000, 800, peers=MUXES),
 }
