@@ -31,7 +31,7 @@ def whole_number(where: str, name: str, value: object, least: int) -> int:
 def number(where: str, name: str, value: object) -> float:
     """Return the value if it is a number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise PlanTypeError(f"{where}: {name} must be a number, got {_show(value)}")
+        raise PlanTypeError(f"{where}: {name} must be a number, got {show(value)}")
     return float(value)
 
 

@@ -44,9 +44,8 @@ def for_one_run(source: Source) -> Source:
 
 def maker_of(source: Source) -> Callable[[], Any]:
     """Return what makes a run's items; raises now what the caller should hear before anything starts."""
-    if isinstance(source.datas, Restartable):
-        return in_epochs(source, for_one_run(source).datas)
-    if source.factory:
-        return in_epochs(source, lambda: source.datas(*source.args, **source.kwargs))
+    if source.factory or isinstance(source.datas, Restartable):
+        made = for_one_run(source)
+        return in_epochs(made, lambda: made.datas(*made.args, **made.kwargs))
     datas = source.datas.take() if isinstance(source.datas, OneShot) else source.datas
     return in_epochs(source, lambda: datas)

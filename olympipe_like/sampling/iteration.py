@@ -76,14 +76,14 @@ class Iteration(Iterator[T]):
 
     def _take_up(self, state: State) -> None:
         self._epoch: int = state["epoch"]
-        self._round: int = state["round"]
+        self.round: int = state["round"]
         self._given: int = state["given"]
         self._entropy = int(state["entropy"], 16)
         self._final: State | None = None  # the state once it is over or closed
         self._begin_round(state["pass"])
 
     def _begin_round(self, record: State) -> None:
-        self._opening = Opening(self._streamer, Seed(self._entropy, (self._epoch, self._round)), record)
+        self._opening = Opening(self._streamer, Seed(self._entropy, (self._epoch, self.round)), record)
         self._before = self._given - self._opening.given  # items of earlier rounds
 
     def __next__(self) -> T:
@@ -107,7 +107,7 @@ class Iteration(Iterator[T]):
             self._end()
             return False
         self._opening.close()
-        self._round += 1
+        self.round += 1
         self._begin_round({"given": 0})
         return True
 
@@ -141,7 +141,7 @@ class Iteration(Iterator[T]):
         return {
             "version": VERSION,
             "epoch": self._epoch,
-            "round": self._round,
+            "round": self.round,
             "given": self._given,
             "entropy": hex(self._entropy),
             "pass": self._opening.record(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import operator
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -91,13 +92,18 @@ class Streamer(Generic[T]):
         return self._iteration(None, cycle=False)
 
     def _iteration(self, max_iter: int | None, *, cycle: bool) -> Iteration[T]:
+        most = self._most(max_iter)
+        start = self._take_start()
+        self._last = LastState()
+        return Iteration(self, start, most, cycle=cycle, last=self._last)
+
+    def _most(self, max_iter: int | None) -> int | None:
+        """Return how many items an iteration gives at most."""
         if max_iter is not None and (isinstance(max_iter, bool) or not hasattr(type(max_iter), "__index__")):
             raise PlanTypeError(f"{self} ({call_site()}): max_iter must be a whole number, got {max_iter!r}")
         if max_iter is not None and max_iter < 0:
             raise PlanError(f"{self} ({call_site()}): max_iter must be >= 0, got {max_iter}")
-        start = self._take_start()
-        self._last = LastState()
-        return Iteration(self, start, max_iter, cycle=cycle, last=self._last)
+        return None if max_iter is None else operator.index(max_iter)
 
     def _take_start(self) -> State:
         """Return where the next iteration begins; the one after it will be another epoch."""
@@ -111,8 +117,12 @@ class Streamer(Generic[T]):
         return start_of(epoch, fresh_entropy() if self._entropy is None else self._entropy)
 
     def starting(self, max_iter: int | None = None, cycle: bool = False) -> Callable[[], Iteration[T]]:
-        """Return what makes the next iteration, once; unlike an iteration it can be sent to another process."""
-        return functools.partial(_started, self, self._take_start(), max_iter, cycle)
+        """Return what makes the next iteration; unlike an iteration it can be sent to another process.
+
+        Called again it makes one that is another round of it.
+        """
+        most = self._most(max_iter)
+        return Start(self, self._take_start(), most, cycle)
 
     def with_seed(self, random_state: Any) -> Self:
         """Return a copy whose iterations all follow from a seed.
@@ -193,8 +203,22 @@ class Streamer(Generic[T]):
         return f"{type(self).__name__}({', '.join(map(_short, arguments))})"
 
 
-def _started(streamer: Streamer[T], state: State, max_iter: int | None, cycle: bool) -> Iteration[T]:
-    return Iteration(streamer, state, max_iter, cycle=cycle)
+class Start(Generic[T]):
+    """Makes an iteration wherever it was sent, and with each call after the first a further round of it."""
+
+    def __init__(self, streamer: Streamer[T], state: State, max_iter: int | None, cycle: bool) -> None:
+        self._streamer = streamer
+        self._state = state
+        self._most = max_iter
+        self._cycle = cycle
+        self._made: Iteration[T] | None = None
+
+    def __call__(self) -> Iteration[T]:
+        """Return an iteration."""
+        if self._made is not None:
+            self._state = {**self._state, "round": self._made.round + 1, "given": 0, "pass": {"given": 0}}
+        self._made = Iteration(self._streamer, self._state, self._most, cycle=self._cycle)
+        return self._made
 
 
 def _is_called(source: object, has_arguments: bool) -> bool:

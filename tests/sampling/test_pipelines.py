@@ -59,6 +59,17 @@ def test_a_pipeline_over_a_state_goes_on_from_it():
     assert given + Pipeline(other).task(str).wait_for_result() == list(exhaustive())
 
 
+@pytest.mark.parametrize("options", [{}, {"max_iter": 20, "cycle": True}])
+def test_a_mux_that_is_repeated_within_a_run_gives_another_order_each_time(options):
+    runs = [Pipeline(exhaustive(), **options).repeat(3).wait_for_result(executor=where) for where in (None, "inline")]
+
+    assert runs[0] == runs[1]
+    length = 20 if options else 24
+    epochs = [runs[0][at : at + length] for at in range(0, 3 * length, length)]
+    assert len(runs[0]) == 3 * length
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
 def test_a_mux_runs_in_a_process_of_its_own_and_in_the_caller_if_inline():
     stream = Streamer(process_ids)
 
