@@ -22,7 +22,7 @@ MODULES = {
     "olympipe": "benchmarks.olympipe22",
     "serial": "benchmarks.serial",
     "pescador": "benchmarks.pescador3",
-    "pescador-zmq": "benchmarks.pescador3_zmq",
+    "pescador-bare": "benchmarks.pescador3_bare",
 }
 
 

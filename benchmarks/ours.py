@@ -10,10 +10,11 @@ from olympipe_like import Pipeline
 
 
 def mux_of(mux: Mux) -> Any:
-    from olympipe_like.sampling import StochasticMux, Streamer
+    from olympipe_like.sampling import StochasticMux, Streamer, buffer_stream
 
     streams = [Streamer(mux.function, *arguments) for arguments in mux.arguments]
-    return StochasticMux(streams, mux.n_active, mux.rate, mux.weights, random_state=1)
+    made = StochasticMux(streams, mux.n_active, mux.rate, mux.weights, random_state=1)
+    return made if mux.buffer is None else buffer_stream(made, mux.buffer)
 
 
 def draw(workload: Workload) -> list[Any]:

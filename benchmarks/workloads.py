@@ -455,6 +455,7 @@ class Mux:
     n_active: int
     rate: int | None
     weights: tuple[float, ...] | None = None
+    buffer: int | None = None  # how many samples make a batch of arrays
 
 
 Sample = dict[str, Any]
@@ -477,6 +478,15 @@ def centred(sample: Sample) -> Sample:
 def told_apart(sample: Sample) -> int:
     """Return the label of a row, or -1 if the row is not what it was."""
     return int(sample["Y"]) if abs(float(sample["X"][-1]) - (ROW - 1) / 2) < 1e-9 else -1
+
+
+def centred_rows(batch: Sample) -> Sample:
+    return {"X": batch["X"] - batch["X"].mean(axis=1, keepdims=True), "Y": batch["Y"]}
+
+
+def told_apart_rows(batch: Sample) -> list[int]:
+    right = abs(batch["X"][:, -1] - (ROW - 1) / 2) < 1e-9
+    return [int(label) if fine else -1 for label, fine in zip(batch["Y"], right, strict=True)]
 
 
 def all_right(labels: list[Any], sources: int) -> list[Any]:
@@ -516,6 +526,24 @@ def drawn_into_stages(items: int) -> Workload:
         mode="collect",
         stages=(Map(centred), Map(told_apart)),
         chunk=64,
+    )
+
+
+SAMPLES = 32  # of a batch
+
+
+def batches_into_stages(items: int) -> Workload:
+    """Return the same with batches of samples; ``items`` counts batches."""
+    plain = _samples(items * SAMPLES)
+    return replace(
+        plain,
+        items=items,
+        title=f"{items:,} batches of {SAMPLES} rows, drawn as in S1; two process stages: centre, check",
+        source=lambda: replace(plain.source(), buffer=SAMPLES),
+        mode="collect",
+        stages=(Map(centred_rows), Map(told_apart_rows)),
+        chunk=2,
+        summary=lambda found: all_right([label for labels in found for label in labels], SOURCES),
     )
 
 
@@ -623,6 +651,7 @@ WORKLOADS: dict[str, Size] = {
     "W8": Size(leaving, 10, 10),
     "S1": Size(drawn, 200_000, 20_000, peers=MUXES),
     "S1w": Size(drawn_by_weight, 200_000, 20_000, peers=MUXES),
-    "S2": Size(drawn_into_stages, 200_000, 20_000, peers=(*MUXES, "pescador-zmq")),
+    "S2": Size(drawn_into_stages, 200_000, 20_000, peers=(*MUXES, "pescador-bare")),
+    "S2b": Size(batches_into_stages, 10_000, 1_000, peers=(*MUXES, "pescador-bare")),
     "S3": Size(out_of_core, 4_000, 800, peers=MUXES),
 }

@@ -242,11 +242,16 @@ def joined(items: Sequence[Any], axis: int | None) -> Any:
 def _join(values: Sequence[Any], axis: int | None, what: str) -> Any:
     numpy = load_numpy()
     arrays = [numpy.asarray(value) for value in values]
+    shapes = {array.shape for array in arrays}
     try:
-        return numpy.stack(arrays) if axis is None else numpy.concatenate(arrays, axis=axis)
+        if axis is not None:
+            return numpy.concatenate(arrays, axis=axis)
+        (shape,) = shapes if len(shapes) == 1 else ((),)
+        if not shape:
+            return numpy.stack(arrays)
+        return numpy.concatenate(arrays).reshape(len(arrays), *shape)  # as stack does, and quicker for short rows
     except ValueError as error:  # numpy's AxisError is one, too
-        shapes = sorted({array.shape for array in arrays})
-        raise DataError(f"{what} do not fit together: shapes {', '.join(map(str, shapes))}: {error}") from error
+        raise DataError(f"{what} do not fit together: shapes {', '.join(map(str, sorted(shapes)))}: {error}") from error
 
 
 def _fields(item: Any) -> str:
