@@ -57,8 +57,8 @@ def test_from_files_learns_from_all_files_with_few_of_them_open():
     most = [int(number) for number in re.findall(r"(\d+) samples of one", text)]
     assert archives == mapped > 0.85  # the same rows, however they are read
     assert three > 0.6
-    assert files[0] == files[1] >= 15
-    assert files[2:] == [3, 3]
+    assert files[0] == files[1] > 10
+    assert files[2] == 3
     assert 133 < most[2] < 180  # three files share 400 samples
     assert most[3] >= 134
 
