@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import reprlib
+import sys
 import traceback
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -52,6 +53,8 @@ def traceback_of(error: BaseException, title: str) -> str:
         lines = traceback.format_exception(type(error), error, trace)
     except BaseException:  # noqa: BLE001 - formatting runs the user's __str__ as well
         lines = [*traceback.format_tb(trace), text_of(error), "\n"]
+    if sys.version_info < (3, 11):  # later ones show notes themselves; they say which stream of a mux it was
+        lines += [f"{note}\n" for note in getattr(error, "__notes__", ())]
     text = "".join(lines)
     if len(text) > TEXT_LIMIT:  # keep both ends: the start tells where, the end what
         text = f"{text[: TEXT_LIMIT // 2]}\n… ({len(text) - TEXT_LIMIT} characters cut)\n{text[-TEXT_LIMIT // 2 :]}"

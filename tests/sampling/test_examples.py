@@ -50,17 +50,17 @@ def test_noisy_samples_teach_a_classifier_also_from_another_process():
 
 
 def test_from_files_learns_from_all_files_with_few_of_them_open():
-    text = run("from_files.py", "--files", 40, "--open", 6, "--samples", 400)
+    text = run("from_files.py", "--files", 40, "--open", 6, "--samples", 240)
 
     archives, mapped, three, _ = accuracies(text)
     files = [int(number) for number in re.findall(r"(\d+) files", text)]
     most = [int(number) for number in re.findall(r"(\d+) samples of one", text)]
-    assert archives == mapped > 0.85  # the same rows, however they are read
+    assert archives == mapped > 0.75  # the same rows, however they are read
     assert three > 0.6
     assert files[0] == files[1] > 10
     assert files[2] == 3
-    assert 133 < most[2] < 180  # three files share 400 samples
-    assert most[3] >= 134
+    assert 80 <= most[2] < 120  # three files share 240 samples
+    assert most[3] >= 80
 
 
 def test_epochs_give_all_rows_in_another_order_each_time_and_can_be_resumed():
