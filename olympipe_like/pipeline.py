@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from olympipe_like._model.options import SKIP, ExecutorName, OnError, PolicyOptions, WorkerOptions
+from olympipe_like._model.options import SKIP, ExecutorName, OnError, PolicyOptions, Remote, WorkerOptions
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
@@ -115,7 +115,7 @@ class Pipeline(Runnable[T]):
         *,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[WorkerOptions],
@@ -147,7 +147,7 @@ class Pipeline(Runnable[T]):
         worker_args: Sequence[Mapping[str, Any]] | None = None,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
@@ -176,7 +176,7 @@ class Pipeline(Runnable[T]):
             args=checks.values(stage.where, "class_args", class_args),
             kwargs=checks.named_values(stage.where, "class_kwargs", class_kwargs),
             close=close_method,
-            worker_args=checks.worker_args(stage.where, worker_args, placed.workers),
+            worker_args=checks.worker_args(stage.where, worker_args, 0 if placed.remote else placed.workers),
         )
         return self._then(op, site=stage.site)
 
@@ -187,7 +187,7 @@ class Pipeline(Runnable[T]):
         *,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
@@ -216,7 +216,7 @@ class Pipeline(Runnable[T]):
         *,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
@@ -318,7 +318,7 @@ class Pipeline(Runnable[T]):
         self,
         fn: Callable[[T], Any],
         *,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> Pipeline[T]:
@@ -354,7 +354,7 @@ class Pipeline(Runnable[T]):
         split_function: Callable[[T], Sequence[Any]],
         n: int | None = None,
         *,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> tuple[Pipeline[Any], ...]:
@@ -377,7 +377,7 @@ class Pipeline(Runnable[T]):
         self,
         predicate: Callable[[T], Any],
         *,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> tuple[Pipeline[T], Pipeline[T]]:

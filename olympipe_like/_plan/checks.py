@@ -11,7 +11,17 @@ import typing
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any
 
-from olympipe_like._model.options import EXECUTORS, ExecutorName, OnError, Placement, Policy, PolicyOptions, Retry
+from olympipe_like._model.options import (
+    EXECUTORS,
+    ExecutorName,
+    OnError,
+    Placement,
+    Policy,
+    PolicyOptions,
+    Remote,
+    Retry,
+    Where,
+)
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node, gave_up_order
 from olympipe_like.errors import PlanError, PlanTypeError
@@ -59,11 +69,13 @@ def sync_function(where: str, name: str, value: object) -> object:
     return function(where, name, value)
 
 
-def executor(where: str, value: object) -> ExecutorName:
-    """Return the value if it names an executor."""
+def executor(where: str, value: object) -> ExecutorName | Remote:
+    """Return the value if it names an executor, or says which remote workers are meant."""
+    if isinstance(value, Remote):
+        return value
     if value not in EXECUTORS:
         names = ", ".join(repr(name) for name in EXECUTORS)
-        raise PlanError(f"{where}: executor must be one of {names}, got {_show(value)}")
+        raise PlanError(f"{where}: executor must be one of {names}, or remote(...), got {_show(value)}")
     return value
 
 
@@ -97,7 +109,7 @@ def max_failures(where: str, value: object) -> int | float:
     return whole_number(where, "max_failures", value, 0)
 
 
-def policy(where: str, options: Mapping[str, object], executor_name: ExecutorName) -> Policy:
+def policy(where: str, options: Mapping[str, object], executor_name: Where) -> Policy:
     """Return the policy these options describe."""
     known = set(PolicyOptions.__annotations__)
     unknown = set(options) - known
@@ -118,13 +130,13 @@ def policy(where: str, options: Mapping[str, object], executor_name: ExecutorNam
     timeout = options.get("timeout")
     if timeout is not None:
         timeout = seconds(where, "timeout", timeout)
-        if executor_name not in ("process", "async"):
+        if executor_name not in ("process", "async", "remote"):
             raise PlanError(
                 f"{where}: timeout= needs a worker that can be ended: executor must be "
                 f'"process" or "async", got {executor_name!r}'
             )
     for name in ("worker_retries", "max_items_per_worker", "max_rss"):
-        if options.get(name) is not None and executor_name != "process":
+        if options.get(name) is not None and executor_name not in ("process", "remote"):
             raise PlanError(
                 f'{where}: {name}= is about worker processes: executor must be "process", got {executor_name!r}'
             )
@@ -164,10 +176,20 @@ def placement(
             options=options,
             default=default,
         )
-    chosen = default if executor_name is None else executor(where, executor_name)
+    given = default if executor_name is None else executor(where, executor_name)
+    chosen: Where = "remote" if isinstance(given, Remote) else given
+    number = whole_number(where, "workers", workers, 1)
+    if isinstance(given, Remote):
+        if number != 1:
+            raise PlanError(
+                f"{where}: workers must not be given with remote workers, who come by themselves; "
+                "remote(..., local_workers=) adds processes of this machine"
+            )
+        number = given.local_workers
     return Placement(
         executor=chosen,
-        workers=whole_number(where, "workers", workers, 1),
+        remote=given if isinstance(given, Remote) else None,
+        workers=number,
         ordered=flag(where, "ordered", ordered),
         queue_size=None if queue_size is None else whole_number(where, "queue_size", queue_size, 1),
         policy=policy(where, options, chosen),
@@ -279,6 +301,8 @@ def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, A
         return ()
     if not isinstance(value, Sequence) or not all(isinstance(each, Mapping) for each in value):
         raise PlanTypeError(f"{where}: worker_args must be a list of mappings, got {_show(value)}")
+    if not workers:
+        raise PlanError(f"{where}: worker_args needs a fixed number of workers, and remote ones come and go")
     if len(value) != workers:
         raise PlanError(f"{where}: worker_args must have a mapping for each of {workers} workers, got {len(value)}")
     return tuple(value)

@@ -38,6 +38,7 @@ from olympipe_like._model.events import (
 from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.hub_remote import RemoteWorkers
 from olympipe_like._runtime.hub_stall import HubStall
 from olympipe_like._runtime.hub_workers import HubWorker, HubWorkers
 from olympipe_like._runtime.log_records import LogQueue
@@ -75,6 +76,9 @@ class HubRun:
         self._host: Peer | None = None
         if order.has_host:
             self._host = self._connect(descriptors.pop(0), self._from_worker, self._caller_left)
+        self._remote = RemoteWorkers(self, self._crew, self._peers, self._logs)
+        for _ in range(order.gateways):
+            self._remote.add(Channel(socket.socket(fileno=descriptors.pop(0))), order.stages)
         for stage in order.stages:
             if stage.runs == "caller":
                 source = stage.spec.id
@@ -218,6 +222,9 @@ class HubRun:
             self._crew.add(command.worker, HubWorker(stage, command.slot, self._host, None))
             self._host.send(wire.Start(command.worker, command.stage, command.slot))
             return
+        if self._remote.runs(stage, command.slot):
+            self._remote.start(stage, command)
+            return
         process = self._crew.fork(stage, command.worker, command.slot)
         # A worker that has closed its socket cannot be talked to, alive or not.
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
@@ -263,7 +270,8 @@ class HubRun:
         worker.peer.send(message, payload)
 
     def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
-        return given_up(stage.label, case, stage.timeout).pack()
+        host = self._remote.hosts.get((stage.spec.id, case.pid), "")
+        return given_up(stage.label, case, stage.timeout, host).pack()
 
     def restore(self, command: RestoreWorker) -> None:
         snapshot = command.snapshot
@@ -322,7 +330,8 @@ class HubRun:
             return
         stage = self._stages[command.stage]
         held = command.frame.count if command.frame is not None else 0
-        self._fail(worker_lost(stage.label, command.slot, command.pid, command.exit_code, held, command.attempts))
+        host = self._remote.hosts.get((command.stage, command.pid), "")
+        self._fail(worker_lost(stage.label, command.slot, command.pid, command.exit_code, held, command.attempts, host))
 
     def _fail(self, failure: object) -> None:
         if not self._over:

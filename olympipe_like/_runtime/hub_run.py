@@ -24,6 +24,7 @@ from olympipe_like._runtime.local_stall import own_stacks, report
 from olympipe_like._runtime.log_records import hand_over
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.preloading import to_preload
+from olympipe_like._runtime.remote_stages import RemoteStages
 from olympipe_like._runtime.sources import maker_of
 from olympipe_like._runtime.stall_text import with_stacks
 from olympipe_like._transport import messages as wire
@@ -50,6 +51,7 @@ class HubRun:
         self._hosted: dict[StageId, ExecutorName] = {}
         self._segments: dict[StageId, Segment] = {}
         self._makers: dict[StageId, Callable[[], Any]] = {}
+        self._remotes = RemoteStages()
         stages = [self._for_hub(stage) for stage in layout.stages]
         self._order = RunOrder(
             stages=tuple(stages),
@@ -61,6 +63,7 @@ class HubRun:
             descriptors=0,  # known when it begins
             has_memory=hasattr(os, "memfd_create"),
             has_host=bool(self._hosted),
+            gateways=len(self._remotes),
             stall_timeout=limits.stall_timeout,
             stall_warning=stall.STALL_SECONDS,
         )
@@ -84,21 +87,24 @@ class HubRun:
     def _for_hub(self, stage: LaidStage) -> HubStage:
         label, spec = stage.labels[stage.main], stage.spec
         shipment = timeout = None
-        runs: Literal["process", "hosted", "caller", "nowhere"] = "nowhere"
+        gateway = None
+        runs: Literal["process", "hosted", "caller", "remote", "nowhere"] = "nowhere"
         if stage.source is not None and stage.source.factory:
             runs, shipment = "process", _ship(stage.source, f"source {label.name!r}")
         elif stage.source is not None:
             runs = "caller"
             self._makers[spec.id] = maker_of(stage.source)
         elif stage.segment is not None and stage.placement is not None:
-            if stage.placement.executor == "process":
+            if stage.placement.executor in ("process", "remote"):
                 timeout = stage.placement.policy.timeout
                 runs, shipment = "process", _ship(stage.segment, f"stage {label.number}/{label.of} {label.name!r}")
+                if stage.placement.remote is not None:
+                    runs, gateway = "remote", self._remotes.add(stage, stage.placement.remote, shipment)
             else:
                 runs = "hosted"
                 self._hosted[spec.id] = executor_here(stage.placement, inline=False)
                 self._segments[spec.id] = stage.segment
-        return HubStage(spec, label, runs, stage.senders, timeout, shipment)
+        return HubStage(spec, label, runs, stage.senders, timeout, shipment, gateway)
 
     @property
     def shipped(self) -> dict[StageId, bytes]:
@@ -123,6 +129,7 @@ class HubRun:
             self._results = _pair(theirs)
             if self._hosted:
                 self._host = Host(_pair(theirs), self._memory, self._segments, self._hosted, self._senders)
+            theirs += self._remotes.join(self._order, self._memory)
             for source, make in self._makers.items():
                 connection = _pair(theirs)
                 label = self._labels[source]

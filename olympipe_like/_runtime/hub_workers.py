@@ -7,10 +7,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from olympipe_like._executors.deadlines import Deadlines
 from olympipe_like._executors.processes import WorkerProcess
 from olympipe_like._model.events import WorkerLost
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._runtime.deadlines import Deadlines
 from olympipe_like._runtime.hub_stall import StageProcess
 from olympipe_like._runtime.obituary import notice_of_death
 from olympipe_like._runtime.orders import HubStage, RunOrder
@@ -30,6 +30,9 @@ class HubWorker:
         self.in_hand = 0  # frames given and not answered
         self.stopping = False
         self.overdue: tuple[int, float] | None = None  # the item it was ended for, and when that had begun
+        self.host = ""  # the machine it runs on, if another
+        self.pid: int | None = process.pid if process is not None else None
+        self.seen_at: float | None = None  # the last sign of life of that machine
 
 
 class HubWorkers:

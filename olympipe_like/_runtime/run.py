@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, T
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
-from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
+from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Remote
 from olympipe_like._model.stats import RunStats, StageStats, StageTally
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
@@ -34,7 +34,7 @@ ProgressOption = bool | Callable[[Report], object] | None
 class RunOptions(TypedDict, total=False):
     """What every terminal accepts by keyword."""
 
-    executor: ExecutorName | None  # for all stages; "inline": everything in the caller, for debugging
+    executor: ExecutorName | Remote | None  # for all stages; "inline": everything in the caller, for debugging
     progress: ProgressOption  # None: on a terminal or in a notebook; a callable gets a Report now and then
     max_failures: float | None  # items that may fail at stages that drop them; below 1: a share of the source's items
     memory: int | str | None  # bytes of items on their way through the run, or a text like "2GB"

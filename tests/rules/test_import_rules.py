@@ -24,9 +24,21 @@ MAY_IMPORT = {
     "_observe": {"_plan", "_model"},
     "_executors": {"_worker", "_transport", "_plan", "_model"},
     "failed_item": set(),
-    "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
+    "_remote": {"_executors", "_worker", "_transport", "_plan", "_model"},
+    "remote": {"_remote", "_plan", "_model"},
+    "_runtime": {
+        "failed_item",
+        "_remote",
+        "_executors",
+        "_observe",
+        "_worker",
+        "_transport",
+        "_scheduler",
+        "_plan",
+        "_model",
+    },
     "pipeline": {"_runtime", "_plan", "_model"},
-    "__main__": {"_runtime"},
+    "__main__": {"_runtime", "_remote"},
 }
 FACE = "__init__"  # the package's own __init__: shows names of any part, and no part may import it
 
