@@ -16,6 +16,7 @@ from olympipe_like._remote.zeromq import load_zmq
 DOMAIN = "olympipe-like"
 HANDSHAKE_SECONDS = 3.0  # a stranger who says nothing is shown out
 DEAD_SECONDS = 60.0  # a connection without any traffic is closed; sessions have clocks of their own
+LAST_WORDS_MS = 300
 MOST_WAITING = 64  # packets of one connection that wait to be read: 16 MiB
 TELL_SECONDS = 60.0  # between two lines about the same address
 
@@ -119,10 +120,10 @@ class Door:
         return True
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; what was said last has a moment to leave."""
         self.socket.disable_monitor()
         self._monitor.close(0)
-        self.socket.close(0)
+        self.socket.close(LAST_WORDS_MS)
         self._porter.close(0)
 
     def _admit(self) -> None:

@@ -65,10 +65,11 @@ def main(descriptor: int) -> None:
     try:
         door = Door(context, order.address, order.own, gateway.note)
     except (CannotListen, OSError) as error:
+        context.destroy(0)
         control.send(Opened(str(error)))
         return
+    gateway.guests = Guests(door, gateway, order.lost_after, order.most_bytes)
     try:
-        gateway.guests = Guests(door, gateway, order.lost_after, order.most_bytes)
         program = _Program(zmq, control_socket, control, gateway, door, order)
         program.look_at_keys()
         control.send(Opened(""))
@@ -76,8 +77,9 @@ def main(descriptor: int) -> None:
     except (BrokenPipeError, EOFError):
         pass  # the program is gone, and with it all that there was to do
     finally:
+        gateway.guests.say_goodbye()
         door.close()
-        context.destroy(0)
+        context.term()
 
 
 class _Program:

@@ -232,6 +232,12 @@ class Guests:
             if guest.key.public == key.public:
                 self._drop(guest, lost=True, why="its key was revoked")
 
+    def say_goodbye(self) -> None:
+        """Send everybody home: there will be no more runs."""
+        for guest in self:
+            if guest.connection is not None:
+                self._door.send(guest.connection, Envelope(Kind.BYE, token=guest.session.token).pack(0))
+
     def _drop(self, guest: Guest, *, lost: bool, why: str) -> None:
         self._is_away(guest)
         if self._by_token.pop(guest.session.token, None) is not None:
