@@ -64,6 +64,7 @@ class HubRun:
         self._peers = Peers()
         self._control = control
         self._vault = Vault(descriptors.pop(0) if order.has_memory else None)
+        gateways = [descriptors.pop(0) for _ in range(order.gateways)]
         self._crew = HubWorkers(order, context, self._vault.memory, self._close_inherited)
         self._sources: dict[StageId, Peer] = {}
         self._ended_sources: set[StageId] = set()
@@ -77,8 +78,8 @@ class HubRun:
         if order.has_host:
             self._host = self._connect(descriptors.pop(0), self._from_worker, self._caller_left)
         self._remote = RemoteWorkers(self, self._crew, self._peers, self._logs)
-        for _ in range(order.gateways):
-            self._remote.add(Channel(socket.socket(fileno=descriptors.pop(0))), order.stages)
+        for descriptor in gateways:
+            self._remote.add(Channel(socket.socket(fileno=descriptor)), order.stages)
         for stage in order.stages:
             if stage.runs == "caller":
                 source = stage.spec.id

@@ -124,13 +124,12 @@ class HubRun:
         theirs: list[socket.socket] = []
         try:
             self._memory = store.create() if self._order.has_memory else None
-            gateways = self._remotes.join(self._order, self._memory)
+            theirs += self._remotes.join(self._order, self._memory)
             self._hub = hub_client.acquire()  # after what may be refused: a hub that never begins is never idle again
             descriptors = [self._memory] if self._memory is not None else []
             self._results = _pair(theirs)
             if self._hosted:
                 self._host = Host(_pair(theirs), self._memory, self._segments, self._hosted, self._senders)
-            theirs += gateways
             for source, make in self._makers.items():
                 connection = _pair(theirs)
                 label = self._labels[source]

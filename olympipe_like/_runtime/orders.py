@@ -28,7 +28,7 @@ class HubStage(NamedTuple):
 class RunOrder(NamedTuple):
     """A whole run.
 
-    Its descriptors come with it, in this order: memory (if any), results, host (if any), gateways, feeds.
+    Its descriptors come with it, in this order: memory (if any), gateways, results, host (if any), feeds.
     """
 
     stages: tuple[HubStage, ...]
