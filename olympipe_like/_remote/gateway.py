@@ -106,7 +106,9 @@ class Gateway:
 
     def came(self, guest: Guest) -> None:
         """A machine is there, for the first time or again."""
-        del guest
+        if not guest.is_known:
+            guest.is_known = True
+            self.note(f"worker {guest.title} has come, with {guest.workers} processes", logging.INFO)
         self._fill()
 
     def said(self, guest: Guest, channel: int, body: bytes, payload: list[memoryview]) -> None:

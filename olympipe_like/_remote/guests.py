@@ -41,6 +41,7 @@ class Guest:
         self.session = Session(os.urandom(TOKEN_BYTES), at)
         self.channels: set[int] = set()  # in use
         self._last_channel = 0
+        self.is_known = False  # people have been told of it
         self.reserved = 0  # workers that a run was told of and has not started
         self.terms: set[int] = set()  # that it has
         self._assemblies: dict[int, Assembly] = {}

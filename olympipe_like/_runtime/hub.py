@@ -108,7 +108,7 @@ class HubRun:
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
-                        self._results.send(wire.Status(self._driver.scheduler.tallies()))
+                        self._results.send(wire.Status(self._crew.with_workers(self._driver.scheduler.tallies())))
             self._end()
         except CannotStart as error:
             self._fail(not_started(error.order.label, error.order.slot, error.__cause__))
@@ -133,7 +133,7 @@ class HubRun:
         elif isinstance(message, wire.StopSources):
             self._handle(StopRequested(at=monotonic()))
         elif isinstance(message, wire.AskStatus):
-            peer.send(wire.Status(self._driver.scheduler.tallies()))
+            peer.send(wire.Status(self._crew.with_workers(self._driver.scheduler.tallies())))
 
     def _from_source(self, source: StageId, peer: Peer, received: Message) -> None:
         message, payload = received
@@ -159,8 +159,7 @@ class HubRun:
             if worker is None:
                 return
             frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
-            if not message.more:
-                self._crew.answered(message.worker)
+            self._crew.answered(message)
             event = FrameReturned(
                 at=monotonic(),
                 worker=message.worker,
@@ -357,7 +356,7 @@ class HubRun:
                 until = min(until, monotonic() + LEAVE_SECONDS)
         self._kill_all()
         if not self._left:
-            tallies = self._driver.scheduler.tallies()
+            tallies = self._crew.with_workers(self._driver.scheduler.tallies())
             failure = self._failure.pack() if self._failure is not None else None
             self._logs.tell_dropped()
             self._results.send(wire.Finished(tallies, failure, self._balanced))

@@ -95,6 +95,7 @@ class RemoteWorkers:
         worker = self._crew.workers.pop(message.worker, None)
         if worker is None or worker.stopping:
             return
+        worker.left = True
         timeout = worker.stage.timeout if message.timed_out or message.excused else None
         label = worker.stage.label
         title, text = notice_of_death(label, worker.slot, message.pid, message.exit_code, timeout, worker.host)
@@ -114,6 +115,7 @@ class RemoteWorkers:
         worker = self._crew.workers.pop(message.worker, None)
         if worker is None or worker.stopping:
             return
+        worker.left = True
         label = worker.stage.label
         failure = Failure(
             kind="worker",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import Remote
+from olympipe_like._model.stats import StageTally, WorkerStats
 from olympipe_like._plan.layout import LaidStage
 from olympipe_like._runtime.orders import RunOrder
 
@@ -15,6 +17,24 @@ if TYPE_CHECKING:
     from olympipe_like._remote.run_link import StageNeed
 
 _terms = count(1)  # a machine keeps what it was told once, as long as it works for this program
+
+
+def worker_stats(stage: LaidStage, tally: StageTally) -> list[WorkerStats]:
+    """Return what people are shown of a stage's single workers."""
+    label, now = stage.labels[stage.main], monotonic()
+    return [
+        WorkerStats(
+            stage=label.name,
+            name=f"{label.number}.{each.slot}",
+            host=each.host,
+            pid=each.pid,
+            items=each.items,
+            busy=each.busy,
+            last_seen=None if each.left or each.seen_at is None else max(now - each.seen_at, 0.0),
+            left=each.left,
+        )
+        for each in tally.workers
+    ]
 
 
 class RemoteStages:
