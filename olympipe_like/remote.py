@@ -11,10 +11,13 @@ from typing import Any, Literal
 from olympipe_like._model.options import Remote
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
+from olympipe_like._remote.serialising import load_msgpack
 from olympipe_like._remote.starting import Workers, start_workers
 from olympipe_like.errors import PlanError, PlanTypeError
 
 __all__ = ["Workers", "remote", "start_workers"]
+
+FORBID_PICKLE = "OLYMPIPE_LIKE_FORBID_PICKLE"  # an environment variable: set by a site that wants no pickled results
 
 _ADDRESS = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+|\*):(?P<port>[0-9]{1,5})")
 _LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}|localhost|\[::1\]")
@@ -91,6 +94,13 @@ def remote(
         KeyFolder(folder).own()
     if serializer not in ("pickle", "msgpack"):
         raise PlanError(f'{where}: serializer must be "pickle" or "msgpack", got {serializer!r}')
+    if serializer == "msgpack":
+        load_msgpack()
+    elif dumps is None and os.environ.get(FORBID_PICKLE):
+        raise PlanError(
+            f"{where}: {FORBID_PICKLE} is set, so nothing that a worker sends may be unpickled: "
+            'give serializer="msgpack", or dumps= and loads='
+        )
     if (dumps is None) is not (loads is None):
         raise PlanError(f"{where}: give dumps= and loads= together: what one writes the other reads")
     if dumps is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from olympipe_like._model.identity import WorkerId
 from olympipe_like._remote import speech
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
+from olympipe_like._remote.serialising import plain_failure, plain_record
 from olympipe_like._remote.session import Buffer
 from olympipe_like._remote.speech import Says, Terms
 from olympipe_like._remote.visit import Visit, hello_of
@@ -28,7 +29,8 @@ REFUSED_CODE = 3  # exit code of a machine that the hub will not have
 class _Worker:
     """One worker process, as the courier knows it."""
 
-    def __init__(self, number: int, channel: int, identity: WorkerId) -> None:
+    def __init__(self, number: int, channel: int, identity: WorkerId, *, plain: bool) -> None:
+        self.plain = plain  # what it says travels without pickles
         self.number = number  # here, never used again: the channels of the next session begin anew
         self.channel = channel
         self.identity = identity
@@ -232,7 +234,7 @@ class Courier:
             self._visit.send(channel, speech.pack(Says.REFUSED, why))
             return
         self._last += 1
-        worker = _Worker(self._last, channel, WorkerId(identity))
+        worker = _Worker(self._last, channel, WorkerId(identity), plain=terms.plain)
         self._workers[worker.number] = self._by_channel[channel] = worker
         self._control.send(Fork(worker.number, terms, identity, slot))
 
@@ -259,6 +261,7 @@ class Courier:
 
     def _from_worker(self, worker: _Worker) -> None:
         assert worker.peer is not None
+        plain = worker.plain
         for message, payload in worker.peer.receive():
             match message:
                 case wire.NeedSlot():
@@ -268,9 +271,9 @@ class Courier:
                 case wire.Ready():
                     self._say(worker, Says.READY)
                 case wire.Broken():
-                    self._say(worker, Says.BROKEN, message.failure)
+                    self._say(worker, Says.BROKEN, plain_failure(message.failure) if plain else message.failure)
                 case wire.Logged():
-                    self._say(worker, Says.LOGGED, message.record)
+                    self._say(worker, Says.LOGGED, plain_record(message.record) if plain else message.record)
 
     def _grant(self, worker: _Worker, nbytes: int) -> wire.SlotGrant:
         if self._memory is None:
@@ -295,7 +298,12 @@ class Courier:
             worker.frames.popleft()
             if slot is not None:
                 self._slots.give_back(slot)
-        body = speech.pack_answer(number, answer, answer.failure, answer.records)
+        failure: object = answer.failure
+        records: tuple[object, ...] = answer.records
+        if worker.plain:
+            failure = plain_failure(answer.failure) if answer.failure is not None else None
+            records = tuple(map(plain_failure, answer.records))
+        body = speech.pack_answer(number, answer, failure, records)
         if self._visit is not None and worker.is_wanted:
             self._visit.send(worker.channel, body, parts)
 

@@ -15,6 +15,7 @@ from olympipe_like._remote import speech
 from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._remote.guests import Guest, Guests
 from olympipe_like._remote.run_link import RunLink, Worker
+from olympipe_like._remote.serialising import failure_of, from_worker, record_of, to_worker
 from olympipe_like._remote.session import Buffer
 from olympipe_like._remote.speech import Says
 from olympipe_like._remote.vacancies import Vacancies
@@ -83,7 +84,13 @@ class Gateway:
 
     def run(self, worker: Worker, message: wire.Run, payload: list[Buffer]) -> None:
         """Send a frame to a worker."""
-        self.guests.send(worker.guest, worker.channel, speech.pack_run(worker.next_number(), message), payload)
+        number = worker.next_number()
+        serializer = worker.link.serializers[worker.stage]
+        if serializer is not None:
+            message, payload = to_worker(message, payload, serializer)
+            if message.failure is not None:
+                worker.passed_on[number] = message.failure
+        self.guests.send(worker.guest, worker.channel, speech.pack_run(number, message), payload)
 
     def go_on(self, worker: Worker) -> None:
         """Let a worker make the next part."""
@@ -139,19 +146,26 @@ class Gateway:
             raise ProtocolError(f"an answer to frame {number}, which it has not or has answered before")
         if not answer.more:
             worker.outstanding.popleft()
-        worker.link.tell(answer, list(payload))
+        pieces: list[Buffer] = list(payload)
+        serializer = worker.link.serializers[worker.stage]
+        if serializer is not None:
+            passed_on = worker.passed_on.get(number) if answer.more else worker.passed_on.pop(number, None)
+            answer, pieces = from_worker(answer, pieces, serializer, passed_on)
+        worker.link.tell(answer, pieces)
 
     def _told(self, worker: Worker, says: Says, values: Sequence[Any]) -> None:
         link, identity = worker.link, worker.identity
+        plain = link.serializers[worker.stage] is not None
         match says:
             case Says.STARTED:
                 link.tell(Based(identity, worker.guest.host, speech.one_int(values)))
             case Says.READY:
                 link.tell(wire.Ready(identity))
             case Says.BROKEN:
-                link.tell(wire.Broken(identity, speech.one_bytes(values)))
+                data = failure_of(speech.one_value(values)) if plain else speech.one_bytes(values)
+                link.tell(wire.Broken(identity, data))
             case Says.LOGGED:
-                link.tell(wire.Logged(speech.one_bytes(values)))
+                link.tell(wire.Logged(record_of(speech.one_value(values)) if plain else speech.one_bytes(values)))
             case Says.ENDED:
                 ended = speech.unpack_ended(values)
                 self._forget(worker)

@@ -7,6 +7,7 @@ host of workers.
 from __future__ import annotations
 
 import socket
+import sys
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from olympipe_like._remote.guests import Guests
 from olympipe_like._remote.keys import KeyFolder, KeyProblem, PublicKey, SecretKey
 from olympipe_like._remote.run_link import RunLink, StageNeed
 from olympipe_like._remote.zeromq import load_zmq
+from olympipe_like._transport.callables import install_main
 from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.rebuild import Main
 from olympipe_like._worker.startup import ignore_interrupts, keep_large_blocks
 
 KEYS_SECONDS = 1.0  # between two looks at who is allowed
@@ -46,6 +49,7 @@ class Join(NamedTuple):
     needs: dict[StageId, StageNeed]
     has_memory: bool
     lost_after: float
+    path: tuple[str, ...]  # where the program imports from, for serializers of its own
 
 
 def main(descriptor: int) -> None:
@@ -135,6 +139,10 @@ class _Program:
         order, _ = self._control.receive()
         assert isinstance(order, Join)
         self._gateway.guests.lost_after = order.lost_after
+        if any(need.terms.codec for need in order.needs.values()):
+            sys.path[:] = order.path
+            if not isinstance(sys.modules["__main__"], Main):
+                install_main()
         link = RunLink(socket.socket(fileno=descriptors[0]), descriptors[1] if order.has_memory else None, order.needs)
         self._gateway.open(link)
         return True

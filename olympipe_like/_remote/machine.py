@@ -24,8 +24,9 @@ from olympipe_like._model.identity import WorkerId
 from olympipe_like._plan.layout import Label
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
 from olympipe_like._remote.luggage import install
+from olympipe_like._remote.serialising import serializer_of
 from olympipe_like._remote.speech import Ended, Terms
-from olympipe_like._transport import store
+from olympipe_like._transport import codec, store
 from olympipe_like._transport.connection import Channel
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.loop import WorkerOrder
@@ -204,6 +205,9 @@ class Machine:
     def _in_a_worker(self, terms: Terms) -> None:
         """In a new worker: take the modules that came along; close its copies of what is ours and the others'."""
         install(terms.modules)
+        serializer = serializer_of(terms.codec, terms.classes)
+        if serializer is not None:
+            codec.use(serializer)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         for each in self._processes.values():

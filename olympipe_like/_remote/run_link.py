@@ -11,6 +11,7 @@ from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import Remote
 from olympipe_like._plan.layout import Label
 from olympipe_like._remote.guests import Guest
+from olympipe_like._remote.serialising import serializer_of
 from olympipe_like._remote.session import Buffer
 from olympipe_like._remote.speech import Terms
 from olympipe_like._transport import messages as wire
@@ -38,6 +39,7 @@ class Worker:
         self.identity = identity
         self.stopping = False
         self.outstanding: deque[int] = deque()  # numbers of the frames it has
+        self.passed_on: dict[int, bytes] = {}  # failures of earlier stages in the frames it has
         self._last = 0
 
     def next_number(self) -> int:
@@ -63,6 +65,7 @@ class RunLink:
     def __init__(self, sock: socket.socket, memory: int | None, needs: dict[StageId, StageNeed]) -> None:
         self.channel = Channel(sock)
         self.needs = needs
+        self.serializers = {stage: serializer_of(need.terms.codec, need.terms.classes) for stage, need in needs.items()}
         self.workers: dict[WorkerId, Worker] = {}
         self._memory = memory
         self._spare: list[wire.SlotGrant] = []

@@ -225,6 +225,12 @@ def one_bytes(values: Sequence[Any]) -> bytes:
     return data
 
 
+def one_value(values: Sequence[Any]) -> Any:
+    """Return the only field of a message."""
+    _is(values, object)
+    return values[0]
+
+
 def one_int(values: Sequence[Any]) -> int:
     """Return the only field of a message, a number."""
     _is(values, int)

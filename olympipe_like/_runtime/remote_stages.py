@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from olympipe_like._model.options import Remote
 from olympipe_like._model.stats import StageTally, WorkerStats
 from olympipe_like._plan.layout import LaidStage
 from olympipe_like._runtime.orders import RunOrder
+from olympipe_like._transport.callables import ShippingError
+from olympipe_like.errors import PlanTypeError
 
 if TYPE_CHECKING:
     from olympipe_like._remote.run_link import StageNeed
@@ -80,7 +83,8 @@ class RemoteStages:
                 hubs_ends.append(ours)
                 with theirs:
                     descriptors = [theirs.fileno(), *([memory] if memory is not None else [])]
-                    gateway.join(Join(needs, memory is not None, remote.lost_after), descriptors)
+                    order_of_it = Join(needs, memory is not None, remote.lost_after, order.surroundings.path)
+                    gateway.join(order_of_it, descriptors)
         except BaseException:
             for each in hubs_ends:
                 each.close()
@@ -107,9 +111,23 @@ class RemoteStages:
                 needs=luggage.needed(shipment, order.classes, modules),
                 modules=modules,
                 plain=remote.serializer != "pickle",
-                codec=b"",
+                codec=_codec_of(remote),
                 shipment=shipment,
                 classes=dict(order.classes),
             )
-            needs[stage.spec.id] = StageNeed(stage.labels[stage.main], remote, terms)
+            # The functions are in the terms, by value; as they are they may not pickle.
+            needs[stage.spec.id] = StageNeed(stage.labels[stage.main], replace(remote, dumps=None, loads=None), terms)
         return needs
+
+
+def _codec_of(remote: Remote) -> bytes:
+    if remote.serializer == "pickle":
+        return b""
+    from olympipe_like._remote.serialising import MSGPACK, pack_functions
+
+    if remote.dumps is None or remote.loads is None:
+        return MSGPACK
+    try:
+        return pack_functions(remote.dumps, remote.loads)
+    except ShippingError as error:
+        raise PlanTypeError(f"dumps= and loads= cannot be sent to the workers: {error}") from error
