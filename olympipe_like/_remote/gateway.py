@@ -115,7 +115,7 @@ class Gateway:
         """A machine is there, for the first time or again."""
         if not guest.is_known:
             guest.is_known = True
-            self.note(f"worker {guest.title} has come, with {guest.workers} processes", logging.INFO)
+            self.note(f"worker {guest.title} has come, with {guest.workers} worker{'' if guest.workers == 1 else 's'}", logging.INFO)
         self._fill()
 
     def said(self, guest: Guest, channel: int, body: bytes, payload: list[memoryview]) -> None:
