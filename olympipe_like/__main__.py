@@ -1,4 +1,4 @@
-"""The command line: ``python -m olympipe_like`` looks at items that failed, and tries them again."""
+"""The command line, ``olympipe-like``: looks at failed items and tries them again; works for other machines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from olympipe_like._remote import command
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(prog="olympipe-like", description="Look at items that failed, and try them again.")
+    parser = argparse.ArgumentParser(
+        prog="olympipe-like",
+        description="Look at items that failed and try them again; work for pipelines of other machines.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     letters = commands.add_parser("letters", help="list the failed items that a run kept in a folder")
     letters.add_argument("directory", type=Path, help="what the run was given as quarantine=")
@@ -28,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=None,
         help="enter the debugger where it fails (the default on a terminal)",
     )
+    command.add_to(commands)
     chosen = parser.parse_args(arguments)
     # Loaded here: --help needs none of it.
+    if chosen.command in ("worker", "keys"):
+        return command.run(chosen)
     if chosen.command == "letters":
         from olympipe_like._runtime.letter_table import show
 

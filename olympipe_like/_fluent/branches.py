@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olympipe_like._fluent.chain import Chain
-from olympipe_like._model.options import SKIP, ExecutorName, PolicyOptions
+from olympipe_like._model.options import SKIP, ExecutorName, PolicyOptions, Remote
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.checks import NewStage
+from olympipe_like._plan.new_stage import NewStage
 
 if TYPE_CHECKING:
     import sys
@@ -32,7 +32,7 @@ class Branches(Chain[T]):
         split_function: Callable[[T], Sequence[Any]],
         n: int | None = None,
         *,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> tuple[Pipeline[Any], ...]:
@@ -55,7 +55,7 @@ class Branches(Chain[T]):
         self,
         predicate: Callable[[T], Any],
         *,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> tuple[Pipeline[T], Pipeline[T]]:

@@ -9,7 +9,7 @@ from olympipe_like._fluent.chain import Chain
 from olympipe_like._model.options import SKIP, OnError, Retry
 from olympipe_like._plan import amounts, checks, reshaping
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.checks import NewStage
+from olympipe_like._plan.new_stage import NewStage
 from olympipe_like.errors import PlanError
 
 if TYPE_CHECKING:

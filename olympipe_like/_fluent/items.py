@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olympipe_like._fluent.chain import Chain
-from olympipe_like._model.options import ExecutorName, OnError, PolicyOptions, WorkerOptions
+from olympipe_like._model.options import ExecutorName, OnError, PolicyOptions, Remote, WorkerOptions
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
-from olympipe_like._plan.checks import NewStage
+from olympipe_like._plan.new_stage import NewStage
 from olympipe_like._worker.composed import call_with
 from olympipe_like.errors import PlanError
 
@@ -43,7 +43,7 @@ class Items(Chain[T]):
         *,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[WorkerOptions],
@@ -92,7 +92,7 @@ class Items(Chain[T]):
         worker_args: Sequence[Mapping[str, Any]] | None = None,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
@@ -121,7 +121,7 @@ class Items(Chain[T]):
             args=checks.values(stage.where, "class_args", class_args),
             kwargs=checks.named_values(stage.where, "class_kwargs", class_kwargs),
             close=close_method,
-            worker_args=checks.worker_args(stage.where, worker_args, placed.workers),
+            worker_args=checks.worker_args(stage.where, worker_args, 0 if placed.remote else placed.workers),
         )
         return self._then(op, site=stage.site)
 
@@ -131,7 +131,7 @@ class Items(Chain[T]):
         join: Callable[..., Any] | None = None,
         workers: int = 1,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> Pipeline[Any]:
@@ -161,7 +161,7 @@ class Items(Chain[T]):
         *,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
@@ -190,7 +190,7 @@ class Items(Chain[T]):
         *,
         count: int | None = None,
         ordered: bool = True,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
@@ -223,7 +223,7 @@ class Items(Chain[T]):
         self,
         fn: Callable[[T], Any],
         *,
-        executor: ExecutorName | None = None,
+        executor: ExecutorName | Remote | None = None,
         name: str | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> Pipeline[T]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from olympipe_like._fluent.chain import Chain
 from olympipe_like._plan import amounts, checks, reshaping
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.checks import NewStage
+from olympipe_like._plan.new_stage import NewStage
 from olympipe_like._plan.repetition import repeated
 from olympipe_like.errors import PlanError
 

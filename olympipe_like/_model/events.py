@@ -57,6 +57,22 @@ class WorkerLost(NamedTuple):
     timed_out: bool = False  # it was ended because that item took too long
 
 
+class WorkerCame(NamedTuple):
+    """A worker of another machine is free for a stage."""
+
+    at: float
+    stage: StageId
+
+
+class WorkerLeft(NamedTuple):
+    """A worker of another machine is not there any more; no item is to blame."""
+
+    at: float
+    worker: WorkerId
+    lost: bool  # it did not say good-bye
+    failure: object = None  # what the run is told where what it held must not be done twice
+
+
 class WorkerFailed(NamedTuple):
     """A worker could not start (its function did not load, its class could not be built), or not close."""
 
@@ -79,5 +95,14 @@ class StopRequested(NamedTuple):
 
 
 Event = (
-    SourcePulled | SourceEnded | FrameReturned | WorkerReady | WorkerLost | WorkerFailed | FrameConsumed | StopRequested
+    SourcePulled
+    | SourceEnded
+    | FrameReturned
+    | WorkerReady
+    | WorkerLost
+    | WorkerCame
+    | WorkerLeft
+    | WorkerFailed
+    | FrameConsumed
+    | StopRequested
 )

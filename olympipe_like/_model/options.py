@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 ExecutorName = Literal["process", "thread", "async", "inline"]
 EXECUTORS: tuple[ExecutorName, ...] = ("process", "thread", "async", "inline")
+Where = Literal["process", "thread", "async", "inline", "remote"]  # what a placement says; remote: see `Remote`
 
 
 class Skip:
@@ -108,10 +109,29 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Workers of other machines, which come to an address of this one; `olympipe_like.remote.remote` makes it."""
+
+    address: str
+    keys: str | None = None  # folder, or file of our own secret key; None: for workers that this program starts
+    min_workers: int = 1
+    prefetch: int = 2  # frames a worker may have in hand
+    lost_after: float = 10.0  # seconds without a sign of life
+    reconnect_for: float = 60.0  # seconds a stage may be without any worker, once it had some
+    local_workers: int = 0  # processes of this machine that work beside them
+    modules: tuple[str, ...] = ()  # travel with the functions
+    max_message: int = 1 << 30  # bytes of one frame of items
+    serializer: Literal["pickle", "msgpack", "own"] = "pickle"
+    dumps: Callable[[Any], bytes] | None = None  # own: of one item
+    loads: Callable[[bytes], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Where a stage runs, how much of it at once, and what happens when it fails."""
 
-    executor: ExecutorName = "process"
+    executor: Where = "process"
+    remote: Remote | None = None  # where executor is "remote"
     workers: int = 1
     ordered: bool = True
     queue_size: int | None = None

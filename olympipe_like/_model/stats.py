@@ -9,6 +9,18 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
 
 
+class WorkerTally(NamedTuple):
+    """One worker's counts, of a stage that workers of other machines may join."""
+
+    slot: int
+    host: str  # the machine; empty: the hub's own
+    pid: int | None
+    items: int
+    busy: float  # seconds
+    seen_at: float | None  # the last sign of life of its machine (`monotonic`, seconds); None: not known, or here
+    left: bool  # it is lost, or has left
+
+
 class StageTally(NamedTuple):
     """One segment's counts, an entry for each operator fused into it."""
 
@@ -21,6 +33,7 @@ class StageTally(NamedTuple):
     capacity: int
     lost_workers: int = 0
     retried: int = 0  # after a timeout; other tries are counted by the workers
+    workers: tuple[WorkerTally, ...] = ()  # where those of other machines may join
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,20 @@ class StageStats:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """What one worker did, of a stage that workers of other machines may join."""
+
+    stage: str
+    name: str  # as errors and logs call it: '1.0'
+    host: str  # the machine; empty: this one
+    pid: int | None
+    items: int
+    busy: float  # seconds in user code and (un)pickling
+    last_seen: float | None  # seconds since its machine gave a sign of life; None: it is this one, or has left
+    left: bool  # it is lost, or has left
+
+
+@dataclass(frozen=True, slots=True)
 class RunStats:
     """A run's stages in topological order; fused steps share busy, starved and blocked only on the first."""
 
@@ -54,3 +81,4 @@ class RunStats:
     stages: tuple[StageStats, ...]
     balanced: bool = False  # it has ended, and at every stage in = out + filtered + failed + merged
     cores: int | None = None  # processors the run may use; None: not known
+    workers: tuple[WorkerStats, ...] = ()  # of stages that workers of other machines may join

@@ -50,6 +50,8 @@ class StageSpec:
     ops: int = 1  # operators whose counts it reports
     conserves: tuple[bool, ...] = ()  # for each: an item in is an item out, filtered, failed or merged; empty: all do
     may_die: bool = False  # its workers are processes
+    is_open: bool = False  # workers of other machines come and go, beside `workers` of this one
+    prefetch: int = 1  # where it is open: frames a worker may have in hand at least
     careful: bool = False  # every loss must tell which item it was at
     worker_retries: int = 2  # workers an item may cost after the first
     timeout_retries: int = 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
-from olympipe_like._model.stats import RunStats, StageStats
+from olympipe_like._model.stats import RunStats, StageStats, WorkerStats
 from olympipe_like._observe.bottleneck import (
     ENDS,
     Limit,
@@ -19,7 +19,8 @@ from olympipe_like._observe.bottleneck import (
     shares,
     time_shares,
 )
-from olympipe_like._observe.text import columns, grouped, left, one_line, percent, rate, right, seconds
+from olympipe_like._observe.text import grouped, one_line, percent, rate, seconds, table
+from olympipe_like._observe.workers import table_of_workers
 
 _HEADINGS = (
     "stage",
@@ -52,7 +53,7 @@ class Report:
 
     Examples
     --------
-    >>> from olympipe_like._model.stats import RunStats, StageStats
+    >>> from olympipe_like._model.stats import RunStats, StageStats, WorkerStats
     >>> decode = StageStats("decode", "task", 2, 900, 900, 0, 0, 0, 19.4, 0.4, 0.2, 0, 16, 900)
     >>> print(Report(RunStats(elapsed=10.0, finished=True, stages=(decode,))))
     Run finished after 10.0 s
@@ -85,6 +86,11 @@ class Report:
         return self.stats.stages
 
     @property
+    def workers(self) -> tuple[WorkerStats, ...]:
+        """Every worker of the stages that workers of other machines may join; those that have left, too."""
+        return self.stats.workers
+
+    @property
     def bottleneck(self) -> str | None:
         """The name of the stage, source or sink that limits the run; None if there is none to name."""
         verdict = find_bottleneck(self.stats)
@@ -106,6 +112,7 @@ class Report:
             "verdict": self.verdict(),
             "balanced": self.stats.balanced,
             "stages": [_stage_as_dict(stage, self.elapsed) for stage in self.stages],
+            "workers": [asdict(worker) for worker in self.workers],
         }
 
     def __repr__(self) -> str:
@@ -113,10 +120,9 @@ class Report:
 
     def __str__(self) -> str:
         rows = [_HEADINGS, *(_row(stage, self.elapsed) for stage in self.stages)]
-        widths = [max(columns(row[at]) for row in rows) for at in range(len(_HEADINGS))]
-        lines = ["  ".join([left(row[0], widths[0]), *map(right, row[1:], widths[1:])]).rstrip() for row in rows]
         proof = ["Every item is accounted for."] if self.stats.balanced else []
-        return "\n".join([self._headline(), *lines, "", *proof, self.verdict()])
+        workers = ["", *table_of_workers(self.workers, self.elapsed)] if self.workers else []
+        return "\n".join([self._headline(), *table(rows), *workers, "", *proof, self.verdict()])
 
     def _repr_html_(self) -> str:
         verdict = find_bottleneck(self.stats)

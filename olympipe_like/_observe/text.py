@@ -6,6 +6,7 @@ Knows terminals' columns. Does not know stages.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 
 def grouped(number: int) -> str:
@@ -60,3 +61,13 @@ def left(text: str, width: int) -> str:
 def right(text: str, width: int) -> str:
     """Return a text set to the right of a column."""
     return " " * (width - columns(text)) + text
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose first column is text and the others are figures.
+
+    >>> table([("stage", "in"), ("decode", "9")])
+    ['stage   in', 'decode   9']
+    """
+    widths = [max(columns(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join([left(row[0], widths[0]), *map(right, row[1:], widths[1:])]).rstrip() for row in rows]

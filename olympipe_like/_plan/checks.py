@@ -11,8 +11,17 @@ import typing
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any
 
-from olympipe_like._model.options import EXECUTORS, ExecutorName, OnError, Placement, Policy, PolicyOptions, Retry
-from olympipe_like._plan.call_site import call_site
+from olympipe_like._model.options import (
+    EXECUTORS,
+    ExecutorName,
+    OnError,
+    Placement,
+    Policy,
+    PolicyOptions,
+    Remote,
+    Retry,
+    Where,
+)
 from olympipe_like._plan.graph import Node, gave_up_order
 from olympipe_like._plan.operators import Restartable
 from olympipe_like.errors import PlanError, PlanTypeError
@@ -73,11 +82,13 @@ def sync_function(where: str, name: str, value: object) -> object:
     return function(where, name, value)
 
 
-def executor(where: str, value: object) -> ExecutorName:
-    """Return the value if it names an executor."""
+def executor(where: str, value: object) -> ExecutorName | Remote:
+    """Return the value if it names an executor, or says which remote workers are meant."""
+    if isinstance(value, Remote):
+        return value
     if value not in EXECUTORS:
         names = ", ".join(repr(name) for name in EXECUTORS)
-        raise PlanError(f"{where}: executor must be one of {names}, got {show(value)}")
+        raise PlanError(f"{where}: executor must be one of {names}, or remote(...), got {show(value)}")
     return value
 
 
@@ -111,7 +122,7 @@ def max_failures(where: str, value: object) -> int | float:
     return whole_number(where, "max_failures", value, 0)
 
 
-def policy(where: str, options: Mapping[str, object], executor_name: ExecutorName) -> Policy:
+def policy(where: str, options: Mapping[str, object], executor_name: Where) -> Policy:
     """Return the policy these options describe."""
     known = set(PolicyOptions.__annotations__)
     unknown = set(options) - known
@@ -132,13 +143,13 @@ def policy(where: str, options: Mapping[str, object], executor_name: ExecutorNam
     timeout = options.get("timeout")
     if timeout is not None:
         timeout = seconds(where, "timeout", timeout)
-        if executor_name not in ("process", "async"):
+        if executor_name not in ("process", "async", "remote"):
             raise PlanError(
                 f"{where}: timeout= needs a worker that can be ended: executor must be "
                 f'"process" or "async", got {executor_name!r}'
             )
     for name in ("worker_retries", "max_items_per_worker", "max_rss"):
-        if options.get(name) is not None and executor_name != "process":
+        if options.get(name) is not None and executor_name not in ("process", "remote"):
             raise PlanError(
                 f'{where}: {name}= is about worker processes: executor must be "process", got {executor_name!r}'
             )
@@ -178,10 +189,20 @@ def placement(
             options=options,
             default=default,
         )
-    chosen = default if executor_name is None else executor(where, executor_name)
+    given = default if executor_name is None else executor(where, executor_name)
+    chosen: Where = "remote" if isinstance(given, Remote) else given
+    number = whole_number(where, "workers", workers, 1)
+    if isinstance(given, Remote):
+        if number != 1:
+            raise PlanError(
+                f"{where}: workers must not be given with remote workers, who come by themselves; "
+                "remote(..., local_workers=) adds processes of this machine"
+            )
+        number = given.local_workers
     return Placement(
         executor=chosen,
-        workers=whole_number(where, "workers", workers, 1),
+        remote=given if isinstance(given, Remote) else None,
+        workers=number,
         ordered=flag(where, "ordered", ordered),
         queue_size=None if queue_size is None else whole_number(where, "queue_size", queue_size, 1),
         policy=policy(where, options, chosen),
@@ -294,6 +315,8 @@ def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, A
         return ()
     if not isinstance(value, Sequence) or not all(isinstance(each, Mapping) for each in value):
         raise PlanTypeError(f"{where}: worker_args must be a list of mappings, got {show(value)}")
+    if not workers:
+        raise PlanError(f"{where}: worker_args needs a fixed number of workers, and remote ones come and go")
     if len(value) != workers:
         raise PlanError(f"{where}: worker_args must have a mapping for each of {workers} workers, got {len(value)}")
     return tuple(value)
@@ -322,58 +345,3 @@ def name_of(value: object, default: str) -> str:
     if isinstance(value, functools.partial):
         return name_of(value.func, default)
     return default if value is None else type(value).__name__
-
-
-class NewStage:
-    """A stage in the making: its name, where it is written, and checks that name both."""
-
-    def __init__(self, name: object, value: object, default: str) -> None:
-        self.site = call_site()
-        if name is not None and not isinstance(name, str):
-            raise PlanTypeError(f"stage ({self.site}): name must be a text, got {show(name)}")
-        self.name = name or name_of(value, default)
-        self.where = f"stage {self.name!r} ({self.site})"
-
-    def place(
-        self,
-        called: object,
-        workers: object = 1,
-        count: object = None,
-        ordered: object = True,
-        executor_name: object = None,
-        queue_size: object = None,
-        options: Mapping[str, object] | None = None,
-    ) -> Placement:
-        """Return the placement the options describe; async functions run on an event loop by default."""
-        default: ExecutorName = "async" if is_async(called) else "process"
-        return placement(
-            self.where,
-            workers=workers,
-            count=count,
-            ordered=ordered,
-            executor_name=executor_name,
-            queue_size=queue_size,
-            options=options or {},
-            default=default,
-        )
-
-    def place_sync(
-        self,
-        workers: object = 1,
-        count: object = None,
-        ordered: object = True,
-        executor_name: object = None,
-        queue_size: object = None,
-        options: Mapping[str, object] | None = None,
-    ) -> Placement:
-        """As `place`, for steps that cannot run on an event loop."""
-        placed = self.place(None, workers, count, ordered, executor_name, queue_size, options)
-        if placed.executor == "async":
-            raise PlanError(f'{self.where}: executor must be "process", "thread" or "inline" here, got \'async\'')
-        return placed
-
-    def pipelines(self, others: Sequence[object], kind: type) -> None:
-        """Refuse what is no pipeline."""
-        for other in others:
-            if not isinstance(other, kind):
-                raise PlanTypeError(f"{self.where}: expected pipelines, got {show(other)}")

@@ -59,7 +59,13 @@ def _where(stage: LaidStage) -> str:
         return f"the caller, {window}"
     if placement is None:
         return f"{spec.role.value}, routed without a worker"
-    unit = {"process": "process", "thread": "thread", "async": "coroutine", "inline": "call"}[placement.executor]
+    if placement.remote is not None:
+        local = f" and {placement.workers} here" if placement.workers else ""
+        order = "ordered" if placement.ordered else "as completed"
+        return f"remote workers at {placement.remote.address}{local}, {order}, {window}"
+    unit = {"remote": "", "process": "process", "thread": "thread", "async": "coroutine", "inline": "call"}[
+        placement.executor
+    ]
     count = f"{placement.workers} {unit}{'' if placement.workers == 1 else 'es' if unit == 'process' else 's'}"
     return f"{count}, {'ordered' if placement.ordered else 'as completed'}, {window}"
 

@@ -34,12 +34,13 @@ def _chain(node: Node, ends: set[Node]) -> Iterator[Node]:
 def may_share(above: Placement, below: Placement) -> bool:
     """Whether one worker can stand for both without any difference but speed.
 
-    Coroutines wait for many items at once, and a limit to the time or the items of a worker is one stage's.
+    Coroutines wait for many items at once, workers of other machines are many and few by turns, and a limit to the time
+    or the items of a worker is one stage's.
     """
     one, other = above.policy, below.policy
     return (
         (above.executor, above.workers, above.ordered) == (below.executor, below.workers, below.ordered)
-        and above.executor != "async"
+        and above.executor not in ("async", "remote")
         and one.timeout is None
         and other.timeout is None
         and (one.worker_retries, one.max_items, one.max_rss) == (other.worker_retries, other.max_items, other.max_rss)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import StageId
-from olympipe_like._model.options import ExecutorName, Placement
+from olympipe_like._model.options import ExecutorName, Placement, Remote
 from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._plan import operators as ops
+from olympipe_like._plan.away import away
 from olympipe_like._plan.counts import demands, expected_counts
 from olympipe_like._plan.fusion import may_share, without_marks
 from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
@@ -114,7 +115,7 @@ class _Group:
 
 def lay_out(
     leaves: Sequence[Node],
-    executor: ExecutorName | None = None,
+    executor: ExecutorName | Remote | None = None,
     queue_size: int | None = None,
     *,
     fuse: bool = False,
@@ -134,7 +135,11 @@ class _Grouping:
     """Decides which nodes share a stage."""
 
     def __init__(
-        self, nodes: Sequence[Node], leaves: Sequence[Node], executor: ExecutorName | None, fused: set[Node]
+        self,
+        nodes: Sequence[Node],
+        leaves: Sequence[Node],
+        executor: ExecutorName | Remote | None,
+        fused: set[Node],
     ) -> None:
         self._fused = fused
         self._readers = Counter(each for node in nodes for each in node.inputs) + Counter(leaves)
@@ -146,7 +151,9 @@ class _Grouping:
 
     def _placement(self, node: Node) -> Placement:
         placement = node.op.placement
-        if self._executor is not None:
+        if isinstance(self._executor, Remote):
+            placement = away(placement, self._executor, node.op)
+        elif self._executor is not None:
             placement = replace(placement, executor=self._executor)
             if self._executor == "thread" and placement.policy.timeout is not None:
                 raise PlanError(
@@ -188,7 +195,7 @@ class _Grouping:
         placement = self._placement(node)
         above = self._above(node)
         role = Role.SCAN if node.op.remembers else Role.MAP
-        one_worker = placement.workers == 1 and placement.executor != "async"
+        one_worker = placement.workers == 1 and placement.executor not in ("async", "remote")
         fits = above is not None and (above.role is Role.MAP or one_worker)
         if above is not None and above.placement is not None:
             fits = fits and node in self._fused and may_share(above.placement, placement)
@@ -205,7 +212,7 @@ class _Grouping:
             self._new(node, Role.SCAN if node.op.remembers else Role.MAP)
             return
         where = above.placement
-        alone = where is None or (where.workers == 1 and where.executor != "async" and where.ordered)
+        alone = where is None or (where.workers == 1 and where.executor not in ("async", "remote") and where.ordered)
         on_loop = where is not None and where.executor == "async"
         if (node.op.remembers and not alone) or (node.op.multiplies and on_loop):  # a loop's frames answer in one part
             self._new(node, Role.SCAN if node.op.remembers else Role.MAP)
@@ -229,7 +236,7 @@ class _Builder:
         nodes: Sequence[Node],
         leaves: Sequence[Node],
         groups: Sequence[_Group],
-        executor: ExecutorName | None,
+        executor: ExecutorName | Remote | None,
         queue_size: int | None,
     ) -> None:
         self._nodes = nodes
@@ -243,8 +250,9 @@ class _Builder:
         self._ids = {group.nodes[-1]: StageId(number) for number, group in enumerate(groups)}
         self._demand = demands(nodes, leaves)
         self._expected = expected_counts(nodes)
-        processes = any(group.placement and group.placement.executor == "process" for group in groups)
-        self._default: ExecutorName = executor or ("process" if processes else "thread")
+        in_hub = any(group.placement and group.placement.executor in ("process", "remote") for group in groups)
+        default: ExecutorName = "process" if in_hub else "thread"
+        self._default = executor if executor is not None and not isinstance(executor, Remote) else default
 
     def build(self) -> Layout:
         stages = [self._stage(StageId(number), group) for number, group in enumerate(self._groups)]
@@ -294,7 +302,8 @@ class _Builder:
         segment = None
         if works:
             operators = tuple(node.op for node in group.nodes)
-            executor = placement.executor if placement is not None else self._default
+            where = placement.executor if placement is not None else self._default
+            executor: ExecutorName = "process" if where == "remote" else where  # to its worker it is one
             segment = Segment(number, operators, labels, len(first.inputs), main, executor)
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)
@@ -334,7 +343,7 @@ PATIENCE = 100
 
 def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> dict[str, Any]:
     """Return what the scheduler must know of a stage's workers being lost."""
-    if placement is None or placement.executor != "process":
+    if placement is None or placement.executor not in ("process", "remote"):
         return {}
     policy = placement.policy
     retries = [op.worker_retries for op in operators if isinstance(op, ops.Reduce | Scan)]
@@ -351,6 +360,11 @@ def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> d
         "timeout_retries": policy.retry.timeouts,
         "max_items": policy.max_items,
         "max_rss": policy.max_rss,
+        "is_open": placement.remote is not None,
+        # A worker that answers in parts has one frame at a time.
+        "prefetch": 1
+        if placement.remote is None or any(op.multiplies for op in operators)
+        else placement.remote.prefetch,
     }
 
 

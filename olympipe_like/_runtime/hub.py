@@ -38,6 +38,7 @@ from olympipe_like._model.events import (
 from olympipe_like._model.failure import Failure, GivenUp
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.driver import Driver
+from olympipe_like._runtime.hub_remote import RemoteWorkers
 from olympipe_like._runtime.hub_stall import HubStall
 from olympipe_like._runtime.hub_workers import HubWorker, HubWorkers
 from olympipe_like._runtime.log_records import LogQueue
@@ -63,6 +64,7 @@ class HubRun:
         self._peers = Peers()
         self._control = control
         self._vault = Vault(descriptors.pop(0) if order.has_memory else None)
+        gateways = [descriptors.pop(0) for _ in range(order.gateways)]
         self._crew = HubWorkers(order, context, self._vault.memory, self._close_inherited)
         self._sources: dict[StageId, Peer] = {}
         self._ended_sources: set[StageId] = set()
@@ -75,6 +77,9 @@ class HubRun:
         self._host: Peer | None = None
         if order.has_host:
             self._host = self._connect(descriptors.pop(0), self._from_worker, self._caller_left)
+        self._remote = RemoteWorkers(self, self._crew, self._peers, self._logs)
+        for descriptor in gateways:
+            self._remote.add(Channel(socket.socket(fileno=descriptor)), order.stages)
         for stage in order.stages:
             if stage.runs == "caller":
                 source = stage.spec.id
@@ -97,13 +102,13 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                self._peers.wait(_until(due, self._stall.due, self._crew.next_look()))
+                self._peers.wait_until(due, self._stall.due, self._crew.next_look())
                 self._crew.end_overdue()
                 self._look_for_stall()
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
-                        self._results.send(wire.Status(self._driver.scheduler.tallies()))
+                        self._results.send(wire.Status(self._crew.with_workers(self._driver.scheduler.tallies())))
             self._end()
         except CannotStart as error:
             self._fail(not_started(error.order.label, error.order.slot, error.__cause__))
@@ -128,7 +133,7 @@ class HubRun:
         elif isinstance(message, wire.StopSources):
             self._handle(StopRequested(at=monotonic()))
         elif isinstance(message, wire.AskStatus):
-            peer.send(wire.Status(self._driver.scheduler.tallies()))
+            peer.send(wire.Status(self._crew.with_workers(self._driver.scheduler.tallies())))
 
     def _from_source(self, source: StageId, peer: Peer, received: Message) -> None:
         message, payload = received
@@ -156,8 +161,7 @@ class HubRun:
             if worker is None:
                 return
             frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
-            if not message.more:
-                self._crew.answered(message.worker)
+            self._crew.answered(message)
             event = FrameReturned(
                 at=monotonic(),
                 worker=message.worker,
@@ -222,6 +226,9 @@ class HubRun:
             self._crew.add(command.worker, HubWorker(stage, command.slot, self._host, None))
             self._host.send(wire.Start(command.worker, command.stage, command.slot))
             return
+        if self._remote.runs(stage, command.slot):
+            self._remote.start(stage, command)
+            return
         process = self._crew.fork(stage, command.worker, command.slot)
         # A worker that has closed its socket cannot be talked to, alive or not.
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
@@ -267,7 +274,8 @@ class HubRun:
         worker.peer.send(message, payload)
 
     def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
-        return given_up(stage.label, case, stage.timeout).pack()
+        host = self._remote.hosts.get((stage.spec.id, case.pid), "")
+        return given_up(stage.label, case, stage.timeout, host).pack()
 
     def restore(self, command: RestoreWorker) -> None:
         snapshot = command.snapshot
@@ -326,7 +334,8 @@ class HubRun:
             return
         stage = self._stages[command.stage]
         held = command.frame.count if command.frame is not None else 0
-        self._fail(worker_lost(stage.label, command.slot, command.pid, command.exit_code, held, command.attempts))
+        host = self._remote.hosts.get((command.stage, command.pid), "")
+        self._fail(worker_lost(stage.label, command.slot, command.pid, command.exit_code, held, command.attempts, host))
 
     def _fail(self, failure: object) -> None:
         if not self._over:
@@ -351,7 +360,7 @@ class HubRun:
                 until = min(until, monotonic() + LEAVE_SECONDS)
         self._kill_all()
         if not self._left:
-            tallies = self._driver.scheduler.tallies()
+            tallies = self._crew.with_workers(self._driver.scheduler.tallies())
             failure = self._failure.pack() if self._failure is not None else None
             self._logs.tell_dropped()
             self._results.send(wire.Finished(tallies, failure, self._balanced))
@@ -384,9 +393,3 @@ def _packed(record: object) -> bytes:
 
 def _nothing() -> None:
     """What a closed connection means where the process behind it is watched anyway."""
-
-
-def _until(*times: float | None) -> float | None:
-    """Return the seconds until the first of these times; None: there is none."""
-    known = [each for each in times if each is not None]
-    return min(known) - monotonic() if known else None

@@ -26,6 +26,7 @@ from olympipe_like._runtime.local_stall import own_stacks, report
 from olympipe_like._runtime.log_records import hand_over
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.preloading import to_preload
+from olympipe_like._runtime.remote_stages import RemoteStages
 from olympipe_like._runtime.sources import for_one_run, maker_of
 from olympipe_like._runtime.stall_text import with_stacks
 from olympipe_like._transport import messages as wire
@@ -52,6 +53,7 @@ class HubRun:
         self._hosted: dict[StageId, ExecutorName] = {}
         self._segments: dict[StageId, Segment] = {}
         self._makers: dict[StageId, Callable[[], Any]] = {}
+        self._remotes = RemoteStages()
         stages = [self._for_hub(stage) for stage in layout.stages]
         self._order = RunOrder(
             stages=tuple(stages),
@@ -63,6 +65,7 @@ class HubRun:
             descriptors=0,  # known when it begins
             has_memory=False,  # known when it begins, too
             has_host=bool(self._hosted),
+            gateways=len(self._remotes),
             stall_timeout=limits.stall_timeout,
             stall_warning=stall.STALL_SECONDS,
         )
@@ -88,7 +91,8 @@ class HubRun:
     def _for_hub(self, stage: LaidStage) -> HubStage:
         label, spec = stage.label, stage.spec
         shipment = timeout = None
-        runs: Literal["process", "hosted", "caller", "nowhere"] = "nowhere"
+        gateway = None
+        runs: Literal["process", "hosted", "caller", "remote", "nowhere"] = "nowhere"
         if stage.source is not None and stage.source.factory:
             runs, shipment = "process", _ship(for_one_run(stage.source), f"source {label.name!r}")
         elif stage.source is not None:
@@ -96,14 +100,16 @@ class HubRun:
             self._makers[spec.id] = maker_of(stage.source)
         elif stage.segment is not None and stage.placement is not None:
             segment = stage.segment._replace(travels=True)
-            if stage.placement.executor == "process":
+            if stage.placement.executor in ("process", "remote"):
                 timeout = stage.placement.policy.timeout
                 runs, shipment = "process", _ship(segment, f"stage {label.number}/{label.of} {label.name!r}")
+                if stage.placement.remote is not None:
+                    runs, gateway = "remote", self._remotes.add(stage, stage.placement.remote, shipment)
             else:
                 runs = "hosted"
                 self._hosted[spec.id] = executor_here(stage.placement, inline=False)
                 self._segments[spec.id] = segment
-        return HubStage(spec, label, runs, stage.senders, timeout, shipment)
+        return HubStage(spec, label, runs, stage.senders, timeout, shipment, gateway)
 
     @property
     def shipped(self) -> dict[StageId, bytes]:
@@ -122,11 +128,12 @@ class HubRun:
         """Begin."""
         theirs: list[socket.socket] = []
         try:
-            self._hub = hub_client.acquire()
             try:
                 self._memory = store.create()
             except OSError as error:
                 self._no_memory = f"memfd_create: {error}"
+            theirs += self._remotes.join(self._order, self._memory)
+            self._hub = hub_client.acquire()  # after what may be refused: a hub that never begins is never idle again
             descriptors = [self._memory] if self._memory is not None else []
             self._results = _pair(theirs)
             if self._hosted:

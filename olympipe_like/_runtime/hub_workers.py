@@ -7,14 +7,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from olympipe_like._executors.deadlines import Deadlines
 from olympipe_like._executors.processes import WorkerProcess
 from olympipe_like._model.events import WorkerLost
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._runtime.deadlines import Deadlines
+from olympipe_like._model.stats import StageTally, WorkerTally
 from olympipe_like._runtime.hub_stall import StageProcess
 from olympipe_like._runtime.obituary import notice_of_death
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer
+from olympipe_like._transport.messages import Answered
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.loop import WorkerOrder
 
@@ -30,6 +32,12 @@ class HubWorker:
         self.in_hand = 0  # frames given and not answered
         self.stopping = False
         self.overdue: tuple[int, float] | None = None  # the item it was ended for, and when that had begun
+        self.host = ""  # the machine it runs on, if another
+        self.pid: int | None = process.pid if process is not None else None
+        self.seen_at: float | None = None  # the last sign of life of that machine
+        self.items = 0  # answered, as far as they are counted
+        self.busy = 0.0
+        self.left = False  # it was lost, or has left
 
 
 class HubWorkers:
@@ -43,6 +51,7 @@ class HubWorkers:
         self._deadlines = Deadlines()
         self.workers: dict[WorkerId, HubWorker] = {}
         self.sources: dict[StageId, WorkerProcess] = {}
+        self._shown: list[HubWorker] = []  # those of stages that workers of other machines may join
 
     def fork(self, stage: HubStage, worker: WorkerId, slot: int) -> WorkerProcess:
         """Return a new process for a worker, or for a source.
@@ -77,6 +86,8 @@ class HubWorkers:
     def add(self, identity: WorkerId, worker: HubWorker) -> None:
         """Note a worker that has been started."""
         self.workers[identity] = worker
+        if worker.stage.gateway is not None:
+            self._shown.append(worker)
         if worker.process is not None and worker.process.cell is not None and worker.stage.timeout is not None:
             self._deadlines.watch(identity, worker.process.cell, worker.stage.timeout)
 
@@ -96,11 +107,27 @@ class HubWorkers:
         self._deadlines.set_busy(identity, busy=True)
         return worker
 
-    def answered(self, identity: WorkerId) -> None:
-        """Note that a worker is done with a frame."""
+    def answered(self, message: Answered) -> None:
+        """Note that a worker is done with a frame, or a part of one."""
+        identity = message.worker
         worker = self.workers[identity]
+        if worker.stage.gateway is not None:
+            worker.items += message.counts[0].items_in if message.counts else 0
+            worker.busy += message.seconds
+        if message.more:
+            return
         worker.in_hand -= 1
         self._deadlines.set_busy(identity, busy=worker.in_hand > 0)
+
+    def with_workers(self, tallies: tuple[StageTally, ...]) -> tuple[StageTally, ...]:
+        """Return the stages' counts with those of their single workers, where people are shown them."""
+        if not self._shown:
+            return tallies
+        made: dict[StageId, tuple[WorkerTally, ...]] = {}
+        for each in self._shown:
+            one = WorkerTally(each.slot, each.host, each.pid, each.items, each.busy, each.seen_at, each.left)
+            made[each.stage.spec.id] = (*made.get(each.stage.spec.id, ()), one)
+        return tuple(tally._replace(workers=made.get(tally.stage, ())) for tally in tallies)
 
     def next_look(self) -> float | None:
         """Return when `end_overdue` is due next (`monotonic`, seconds)."""
@@ -121,6 +148,7 @@ class HubWorkers:
         Waits for the end, which must be certain.
         """
         worker = self.workers.pop(identity)
+        worker.left = not worker.stopping
         process = worker.process
         assert process is not None
         self._deadlines.forget(identity)

@@ -78,6 +78,7 @@ def executor_here(placement: Placement, *, inline: bool) -> ExecutorName:
     """Return what runs a stage in this process; a single inline stage among others gets a thread."""
     if inline:
         return "inline"
+    assert placement.executor != "remote"  # such a run has a hub
     return "thread" if placement.executor == "inline" else placement.executor
 
 

@@ -34,18 +34,30 @@ def cause_of_death(exit_code: int | None) -> str:
     return f"worker {verb} {name}"
 
 
-def notice_of_death(label: Label, slot: int, pid: int, exit_code: int | None, timeout: float | None) -> tuple[str, str]:
+def title_of(label: Label, slot: int, pid: int | None, host: str = "") -> str:
+    """Return which worker it is; ``host``: the machine, where it is another.
+
+    >>> title_of(Label("decode", "task", 2, 3), 1, 4711, "nodeb")
+    'worker 2.1 on nodeb, pid 4711'
+    """
+    on = f" on {host}" if host else ""
+    return f"worker {label.number}.{slot}{on}, pid {pid}"
+
+
+def notice_of_death(
+    label: Label, slot: int, pid: int, exit_code: int | None, timeout: float | None, host: str = ""
+) -> tuple[str, str]:
     """Return who a lost worker was and what to say of its end; ``timeout``: what an item of it exceeded."""
-    title = f"worker {label.number}.{slot}, pid {pid}"
+    title = title_of(label, slot, pid, host)
     cause = (
         cause_of_death(exit_code) if timeout is None else f"worker was ended: an item took longer than {timeout:g} s"
     )
     return title, f"stage {label.number}/{label.of} {label.name!r}: {cause} [{title}]"
 
 
-def given_up(label: Label, case: GivenUp, timeout: float | None) -> Failure:
+def given_up(label: Label, case: GivenUp, timeout: float | None, host: str = "") -> Failure:
     """Return the failure of an item that is not run again; which item it is the next worker adds."""
-    worker = f"worker {label.number}.{case.slot}, pid {case.pid}"
+    worker = title_of(label, case.slot, case.pid, host)
     place = f"{label.number}/{label.of}"
     tries = f"; gave up after {case.attempts} attempts" if case.attempts > 1 else ""
     if not case.timed_out:
@@ -85,7 +97,9 @@ def unbalanced(discrepancies: Sequence[str]) -> Failure:
     return Failure(kind="run", stage="", place="", what=str(error), exception=pickle.dumps(error))
 
 
-def worker_lost(label: Label, slot: int, pid: int | None, exit_code: int | None, held: int, attempts: int) -> Failure:
+def worker_lost(
+    label: Label, slot: int, pid: int | None, exit_code: int | None, held: int, attempts: int, host: str = ""
+) -> Failure:
     """Return the failure of a run whose worker died once too often; ``held``: items of the frame it worked on."""
     what = cause_of_death(exit_code)
     if attempts > 1:
@@ -99,5 +113,5 @@ def worker_lost(label: Label, slot: int, pid: int | None, exit_code: int | None,
         place=f"{label.number}/{label.of}",
         what=what,
         position=f"it held {held} item{'' if held == 1 else 's'}" if held else "",
-        worker=f"worker {label.number}.{slot}, pid {pid}",
+        worker=title_of(label, slot, pid, host),
     )

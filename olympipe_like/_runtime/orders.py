@@ -16,14 +16,20 @@ class HubStage(NamedTuple):
 
     spec: StageSpec
     label: Label
-    runs: Literal["process", "hosted", "caller", "nowhere"]  # its workers, or its source; caller: iterated there
+    runs: Literal[
+        "process", "hosted", "caller", "remote", "nowhere"
+    ]  # its workers, or its source; caller: iterated there
     senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
     timeout: float | None = None  # seconds an item may take, where a process runs it
     shipment: bytes | None = None  # of the segment, or of the source, where a process runs it
+    gateway: int | None = None  # which of the run's gateways its remote workers come by
 
 
 class RunOrder(NamedTuple):
-    """A whole run. Its descriptors come with it, in this order: memory (if any), results, host (if any), feeds."""
+    """A whole run.
+
+    Its descriptors come with it, in this order: memory (if any), gateways, results, host (if any), feeds.
+    """
 
     stages: tuple[HubStage, ...]
     classes: Mapping[str, bytes]
@@ -34,6 +40,7 @@ class RunOrder(NamedTuple):
     descriptors: int  # how many come along
     has_memory: bool
     has_host: bool
+    gateways: int  # to workers of other machines
     stall_timeout: float | None  # seconds without progress after which the caller wants to fail
     stall_warning: float  # those after which it wants to know
 

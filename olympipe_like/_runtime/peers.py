@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 from olympipe_like._transport.connection import Channel, Message
 
@@ -73,6 +74,11 @@ class Peers:
                 self._selector.modify(peer.channel, events, self._selector.get_key(peer.channel).data)
         for key, events in self._selector.select(timeout if timeout is None else max(timeout, 0)):
             key.data(events)
+
+    def wait_until(self, *times: float | None) -> None:
+        """As `wait`, until the first of these times (`monotonic`, seconds) at most; None: there is none."""
+        known = [each for each in times if each is not None]
+        self.wait(min(known) - monotonic() if known else None)
 
     def close(self) -> None:
         """Give everything back; also in a fork, which has copies of it all."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, T
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
-from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
-from olympipe_like._model.stats import RunStats, StageStats, StageTally
+from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Remote
+from olympipe_like._model.stats import RunStats, StageStats, StageTally, WorkerStats
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
 from olympipe_like._plan.layout import Layout
 from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
+from olympipe_like._runtime.remote_stages import worker_stats
 from olympipe_like._worker.chunk import Chunk
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class RunOptions(TypedDict, total=False):
     """What every terminal accepts by keyword."""
 
     fuse: bool  # neighbouring stages share their workers wherever that makes no difference but speed
-    executor: ExecutorName | None  # for all stages; "inline": everything in the caller, for debugging
+    executor: ExecutorName | Remote | None  # for all stages; "inline": everything in the caller, for debugging
     progress: ProgressOption  # None: on a terminal or in a notebook; a callable gets a Report now and then
     max_failures: float | None  # items that may fail at stages that drop them; below 1: a share of the source's items
     memory: int | str | None  # bytes of items on their way through the run, or a text like "2GB"
@@ -289,16 +290,19 @@ class Run(Generic[T_co]):
         elapsed = (self._ended if self._closed else monotonic()) - self._began if self._engine is not None else 0.0
         by_stage = {tally.stage: tally for tally in tallies}
         stages: list[StageStats] = []
+        workers: list[WorkerStats] = []
         for stage in self._layout.stages:
             nothing = StageTally(stage.spec.id, (OpCounts(),) * len(stage.labels), 0.0, 0.0, 0.0, 0, 0)
             tally = by_stage.get(stage.spec.id, nothing)
+            workers += worker_stats(stage, tally)
+            present = sum(not worker.left for worker in tally.workers) if tally.workers else stage.spec.workers
             for index, (label, counts) in enumerate(zip(stage.labels, tally.ops, strict=True)):
                 main = index == stage.main
                 stages.append(
                     StageStats(
                         name=label.name,
                         kind=label.kind,
-                        workers=stage.spec.workers if main else 0,
+                        workers=present if main else 0,
                         items_in=counts.items_in,
                         items_out=counts.items_out,
                         filtered=counts.filtered,
@@ -316,5 +320,10 @@ class Run(Generic[T_co]):
                 )
         balanced = self._engine is not None and self._engine.balanced
         return RunStats(
-            elapsed=elapsed, finished=self._closed, stages=tuple(stages), cores=_usable_cores(), balanced=balanced
+            elapsed=elapsed,
+            finished=self._closed,
+            stages=tuple(stages),
+            cores=_usable_cores(),
+            balanced=balanced,
+            workers=tuple(workers),
         )

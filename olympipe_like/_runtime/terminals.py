@@ -149,7 +149,7 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
     used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}
     factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
     inline = executor == "inline" or (not factories and used <= {"inline"})
-    in_hub = not inline and ("process" in used or factories)
+    in_hub = not inline and ("process" in used or "remote" in used or factories)
     if in_hub:
         from olympipe_like._runtime.hub_client import warm_up
 

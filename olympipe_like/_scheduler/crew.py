@@ -55,6 +55,14 @@ class Crew:
     def __contains__(self, worker: WorkerId) -> bool:
         return worker in self._tasks
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def slots(self) -> set[int]:
+        """The places that are taken."""
+        return set(self._slots.values())
+
     def start(self, slot: int) -> WorkerId:
         """Ask for a worker."""
         worker = self._ledger.new_worker()
@@ -98,6 +106,7 @@ class Crew:
         fit = self._tasks.keys() - self._worn_out if self._worn_out else self._tasks
         if not fit:
             return None
+        ahead = max(ahead, self._spec.prefetch)
         worker = min(fit, key=lambda each: (len(self._tasks[each]), each))
         return worker if len(self._tasks[worker]) < ahead else None
 

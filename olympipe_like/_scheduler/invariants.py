@@ -42,13 +42,14 @@ def _check_books(edge: Edge, child: Stage) -> None:
 def _check_window(edge: Edge, parent: Stage) -> None:
     """No edge holds more than its window and what was begun when it was not yet full.
 
-    Each of the parent's workers may have two frames in hand, and an answer may be larger than it was thought to be;
-    the frame the child waits for is always admitted.
+    Each of the parent's workers may have two frames (or `prefetch`) in hand, and an answer may be larger than it was
+    thought to be; the frame the child waits for is always admitted.
     """
     if edge.unbounded or not edge.loads:
         return
     largest = max([items for items, _ in edge.loads.values()])
-    slack = (2 + 2 * parent.spec.workers) * largest
+    workers = len(parent.crew) if isinstance(parent, WorkStage) else 0
+    slack = (2 + max(2, parent.spec.prefetch) * max(workers, parent.spec.workers)) * largest
     if parent.spec.role is not Role.SOURCE:
         most = edge.capacity if edge.queue_size is not None else max(WINDOW_ITEMS, WINDOW_FRAMES * largest)
         assert edge.items <= most + slack, f"{_name(edge)}: holds {edge.items} items, {most} + {slack} at most"

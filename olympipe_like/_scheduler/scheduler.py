@@ -24,7 +24,9 @@ from olympipe_like._model.events import (
     SourceEnded,
     SourcePulled,
     StopRequested,
+    WorkerCame,
     WorkerFailed,
+    WorkerLeft,
     WorkerLost,
     WorkerReady,
 )
@@ -37,6 +39,7 @@ from olympipe_like._scheduler.conservation import discrepancies
 from olympipe_like._scheduler.edge import WINDOW_BYTES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
 from olympipe_like._scheduler.ledger import Ledger
+from olympipe_like._scheduler.open_stage import OpenStage
 from olympipe_like._scheduler.route import RouteStage
 from olympipe_like._scheduler.sizing import MAX_ITEMS, FrameSizer
 from olympipe_like._scheduler.stage import Stage
@@ -89,6 +92,8 @@ class Scheduler:
         match spec.role:
             case Role.SOURCE:
                 return SourceStage(spec, self._ledger, sizer, max_frame)
+            case Role.MAP if spec.is_open:
+                return OpenStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.MAP | Role.SCAN:
                 return WorkStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.LIMIT | Role.SKIP | Role.CONCAT | Role.ARRIVAL:
@@ -135,8 +140,12 @@ class Scheduler:
             return []
         self._ledger.at = event.at
         match event:
-            case FrameReturned() | WorkerReady() | WorkerLost() | WorkerFailed():
+            case FrameReturned() | WorkerReady() | WorkerLost() | WorkerLeft() | WorkerFailed():
                 self._worker_event(event)
+            case WorkerCame():
+                stage = self.stages[event.stage]
+                assert isinstance(stage, OpenStage)
+                stage.came()
             case SourcePulled():
                 self._source(event.source).pulled(event.frame)
             case SourceEnded():
@@ -153,7 +162,7 @@ class Scheduler:
                 assert_never(event)
         return self._settle()
 
-    def _worker_event(self, event: FrameReturned | WorkerReady | WorkerLost | WorkerFailed) -> None:
+    def _worker_event(self, event: FrameReturned | WorkerReady | WorkerLost | WorkerLeft | WorkerFailed) -> None:
         owner = self._owner[event.worker]
         if isinstance(event, WorkerFailed):
             owner.failed(event)
@@ -163,6 +172,9 @@ class Scheduler:
             owner.returned(event)
         elif isinstance(event, WorkerReady):
             owner.ready(event)
+        elif isinstance(event, WorkerLeft):
+            assert isinstance(owner, OpenStage)
+            owner.left(event)
         else:
             owner.lost(event)
 

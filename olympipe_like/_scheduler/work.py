@@ -145,7 +145,7 @@ class WorkStage(Stage):
         else:
             self._give_back(tasks)
             # Only now: the successor must find the oldest work first.
-            self.crew.start(slot)
+            self._succeed(slot, ())
         self.ledger.mark(self.id)
 
     def _give_back(self, tasks: Iterable[Task]) -> None:
@@ -301,7 +301,7 @@ class WorkStage(Stage):
         if self._release.may_go_on(key):
             return self.may_emit(self._release.number)
         # Ahead of its turn: one part a worker may wait, so that the others have begun when their turn comes.
-        return self._release.backlog <= self.spec.workers
+        return self._release.backlog <= len(self.crew)
 
     def _tell_end(self, edge: Edge) -> bool:
         """Tell the worker that a leg has ended: it may hold items for it."""

@@ -12,7 +12,7 @@ import pickletools
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
 
@@ -48,6 +48,22 @@ def _keep_inside(buffer: pickle.PickleBuffer) -> bool:
     return True
 
 
+class ItemCodec(Protocol):
+    """What may take the place of pickle."""
+
+    def encode(self, items: Sequence[Any], rest: Any) -> list[Buffer]: ...
+    def decode(self, data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]: ...
+
+
+_instead: ItemCodec | None = None
+
+
+def use(instead: ItemCodec) -> None:
+    """Let this process, a worker, write and read frames otherwise than with pickle."""
+    global _instead  # noqa: PLW0603 - a process is a worker of one stage
+    _instead = instead
+
+
 class _OneByOne:
     """Marks items that were pickled each for itself."""
 
@@ -63,6 +79,8 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
     EncodingError
         If an item cannot be pickled, not even by value as functions are.
     """
+    if _instead is not None:
+        return _instead.encode(items, rest)
     buffers: list[Buffer] = []
 
     def keep_outside(buffer: pickle.PickleBuffer) -> bool:
@@ -135,6 +153,8 @@ def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
     DecodingError
         If an item cannot be rebuilt.
     """
+    if _instead is not None:
+        return _instead.decode(data, buffers)
     try:
         rest, items = pickle.loads(data, buffers=buffers)
     except BaseException as error:

@@ -43,11 +43,13 @@ class WorkerOrder(NamedTuple):
     cell: ProgressCell | None = None  # shared with the hub
     tells_rss: bool = False  # how much memory it holds goes with every answer
     stacks: int | None = None  # descriptor to write the stacks of all threads to when asked by signal
+    host: str = ""  # the machine, where it is not the caller's
 
     @property
     def title(self) -> str:
         """How people are told which worker it was."""
-        return f"worker {self.label.number}.{self.slot}, pid {os.getpid()}"
+        on = f" on {self.host}" if self.host else ""
+        return f"worker {self.label.number}.{self.slot}{on}, pid {os.getpid()}"
 
 
 def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:

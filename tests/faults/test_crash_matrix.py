@@ -77,8 +77,9 @@ def rebuild(number, fault, when, maker):
     return number
 
 
-def run_with(fault, when, point, place, size):
+def run_with(fault, when, point, place, size, **options):
     """Run 40 items through two stages with one fault; return the numbers that arrived, and the error."""
+    options = options or {"workers": 2}
 
     def numbers():
         for number in range(N):
@@ -101,7 +102,7 @@ def run_with(fault, when, point, place, size):
         assert len(data) == size
         return number
 
-    pipe = Pipeline(numbers(), name="numbers").task(work, workers=2).task(keep, workers=2)
+    pipe = Pipeline(numbers(), name="numbers").task(work, **options).task(keep, **options)
     return outcome(pipe)
 
 

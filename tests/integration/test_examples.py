@@ -347,3 +347,17 @@ def test_queued_steps_measures_rows_and_columns_of_the_digits_beside_their_pixel
 
     squares = images.reshape(-1, 8, 8)
     np.testing.assert_allclose(features, np.hstack([images, squares.sum(axis=2), squares.sum(axis=1)]))
+
+
+# -- remote_workers --------------------------------------------------------------------------------
+
+
+def test_remote_workers_lose_nothing_when_a_machine_is_killed():
+    done = run_example("remote_workers.py", "--blocks", "90")
+
+    assert "30 blocks are done; killing the machine 'grace'" in done.stdout
+    assert "WARNING worker grace (key 'local') is lost (its main process was killed)" in done.stderr
+    assert re.search(r"1\.\d +count_primes +grace +\d+ .* left\n", done.stdout)
+    assert "Every item is accounted for." in done.stdout
+    primes = sum(all(n % d for d in range(2, int(n**0.5) + 1)) for n in range(2, 180_000))
+    assert f"{primes} primes below 180000, from 90 of 90 blocks" in done.stdout

@@ -25,13 +25,25 @@ MAY_IMPORT = {
     "_executors": {"_worker", "_transport", "_plan", "_model"},
     "failed_item": set(),
     "graph": {"_plan", "_model"},
-    "_runtime": {"failed_item", "_executors", "_observe", "_worker", "_transport", "_scheduler", "_plan", "_model"},
+    "_remote": {"_executors", "_worker", "_transport", "_plan", "_model"},
+    "remote": {"_remote", "_plan", "_model"},
+    "_runtime": {
+        "failed_item",
+        "_remote",
+        "_executors",
+        "_observe",
+        "_worker",
+        "_transport",
+        "_scheduler",
+        "_plan",
+        "_model",
+    },
     "sampling": {"_plan"},
     # `pipeline` for types only, see MAY_NAME
     "_fluent": {"graph", "pipeline", "_runtime", "_worker", "_plan", "_model"},
     "pipeline": {"_fluent", "_runtime", "_plan", "_model"},
     "sklearn": {"pipeline"},
-    "__main__": {"_runtime"},
+    "__main__": {"_runtime", "_remote"},
 }
 # One class in several files: its parts name the whole in their signatures, and only there.
 MAY_NAME = {"_fluent": {"pipeline"}}

@@ -1,0 +1,107 @@
+"""``olympipe-like worker`` and ``olympipe-like keys``."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from olympipe_like._remote import temporary
+from olympipe_like._remote.keys import DEFAULT_FOLDER, KeyFolder, KeyProblem
+from olympipe_like.errors import PlanError
+
+
+def add_to(commands: Any) -> None:
+    """Add both commands to the command line."""
+    worker = commands.add_parser("worker", help="work for a pipeline on another machine")
+    worker.add_argument("address", help="where the hub listens, like tcp://10.0.0.5:5555")
+    worker.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
+    worker.add_argument("--keys", default=DEFAULT_FOLDER, metavar="FOLDER", help=f"default: {DEFAULT_FOLDER}")
+    worker.add_argument("--keys-from", type=int, metavar="FD", help=argparse.SUPPRESS)
+    worker.add_argument("--hub", metavar="NAME", help="the hub's key, where several are allowed")
+    worker.add_argument("--name", help="what reports call this machine (default: its host name)")
+    worker.add_argument("--linger", type=float, metavar="SECONDS", help="end when there is no hub for so long")
+    worker.add_argument(
+        "--forbid-pickle", action="store_true", help="work only for hubs that take no pickles from workers"
+    )
+    keys = commands.add_parser("keys", help="make and allow the keys by which machines know each other")
+    actions = keys.add_subparsers(dest="action", required=True)
+    new = actions.add_parser("new", help="make a key for this machine")
+    new.add_argument("name")
+    allow = actions.add_parser("allow", help="trust whoever has the secret of a .pub file")
+    allow.add_argument("file", type=Path)
+    revoke = actions.add_parser("revoke", help="trust a key no longer")
+    revoke.add_argument("name")
+    shown = actions.add_parser("list", help="show our own keys, and those we trust")
+    for each in (new, allow, revoke, shown):
+        each.add_argument("--keys", default=DEFAULT_FOLDER, metavar="FOLDER", help=f"default: {DEFAULT_FOLDER}")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Do what the command line says; return the exit code."""
+    try:
+        return _work(chosen) if chosen.command == "worker" else _keys(chosen)
+    except (PlanError, OSError) as error:
+        print(f"olympipe-like: {error}", file=sys.stderr)
+        return 2
+
+
+def _work(chosen: argparse.Namespace) -> int:
+    from olympipe_like._remote.household import Visiting
+    from olympipe_like._remote.machine import Machine
+
+    if chosen.workers < 1:
+        raise KeyProblem(f"--workers must be at least 1, got {chosen.workers}")
+    if chosen.keys_from is not None:
+        own, hub = temporary.read_worker_keys(chosen.keys_from)
+    else:
+        folder = KeyFolder(chosen.keys)
+        own = folder.own()
+        hub = _hub_of(folder, chosen.hub)
+    host = chosen.name or socket.gethostname()
+    visiting = Visiting(chosen.address, own, hub, host, chosen.workers, chosen.forbid_pickle, chosen.linger)
+    return Machine(visiting, _say).run()
+
+
+def _hub_of(folder: KeyFolder, name: str | None) -> str:
+    if name is None:
+        return folder.hub().public
+    for key in folder.allowed():
+        if key.name == name:
+            return key.public
+    raise KeyProblem(f"no key of the name {name!r} is allowed in {folder.folder}")
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _keys(chosen: argparse.Namespace) -> int:
+    folder = KeyFolder(chosen.keys)
+    match chosen.action:
+        case "new":
+            key = folder.new(chosen.name)
+            public = folder.folder / f"{key.name}.pub"
+            print(f"{public}\n  {_fingerprint(key.public)}\nCopy it to the other machine; there: ")
+            print(f"  olympipe-like keys allow {public.name}")
+        case "allow":
+            known = folder.allow(chosen.file)
+            print(f"allowed {known.name}\n  {known.fingerprint}")
+        case "revoke":
+            folder.revoke(chosen.name)
+            print(f"revoked {chosen.name}")
+        case _:
+            for title, found in (("our own", folder.own_names()), ("allowed", folder.allowed())):
+                print(f"{title}:")
+                for each in found:
+                    print(f"  {each.name:<20} {each.fingerprint}")
+    return 0
+
+
+def _fingerprint(public: str) -> str:
+    from olympipe_like._remote.keys import PublicKey
+
+    return PublicKey("", public).fingerprint

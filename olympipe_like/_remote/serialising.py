@@ -1,0 +1,325 @@
+"""Items written otherwise than by pickle: msgpack, or functions of the user's. Nothing that a worker sent is unpickled.
+
+A frame then has two parts: the paths and the length of each item, as plain values; and the items one after the other.
+In front of each item is a byte: whether it is one, or why it could not be written.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from olympipe_like._model.failure import Failure
+from olympipe_like._remote import fields
+from olympipe_like._remote.envelope import ProtocolError
+from olympipe_like._transport import codec
+from olympipe_like._transport import messages as wire
+from olympipe_like._transport.callables import pack, unpack
+from olympipe_like._transport.codec import Buffer, DecodingError, EncodingError
+from olympipe_like.errors import PlanError
+
+MSGPACK = b"msgpack"  # what terms say instead of functions
+_ARRAY = 78  # the number of our extension type
+_ITEM, _PROBLEM = b"v", b"e"
+
+
+class CannotTravel(Exception):
+    """An item could not be written, or not be read, by the stage's serializer."""
+
+
+def raise_problem(text: str) -> None:
+    """Stand in for an item that could not be read: whoever unpickles it is told why."""
+    raise CannotTravel(text)
+
+
+class _Problem:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return raise_problem, (self.text,)
+
+
+class Serializer:
+    """Frames with two functions: item to bytes, bytes to item. Takes the place of pickle in a worker."""
+
+    def __init__(self, make: Callable[[], tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]) -> None:
+        self._make: Any = make
+        self._functions: Any = None
+
+    def _get(self) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+        # On first use: in a worker there is no ``__main__`` of the user's before that.
+        if self._functions is None:
+            self._functions = self._make()
+        functions: tuple[Callable[[Any], bytes], Callable[[bytes], Any]] = self._functions
+        return functions
+
+    def encode(self, items: Sequence[Any], rest: Any, *, strict: bool = True) -> list[Buffer]:
+        """Return a frame's parts; an item that cannot be written is an error, or (not ``strict``) says so itself.
+
+        Raises
+        ------
+        EncodingError
+            If an item cannot be written.
+        """
+        dumps, _ = self._get()
+        blobs = []
+        for index, item in enumerate(items):
+            try:
+                blobs.append(_ITEM + bytes(dumps(item)))
+            except BaseException as error:
+                if strict:
+                    raise EncodingError(index) from error
+                blobs.append(_PROBLEM + f"{type(error).__name__}: {error}".encode(errors="replace"))
+        return [fields.pack((rest, tuple(map(len, blobs)))), b"".join(blobs)]
+
+    def decode(self, data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
+        """Return items, and what went with them.
+
+        Raises
+        ------
+        DecodingError
+            If an item cannot be read.
+        """
+        items: list[Any] = []
+        rest, blobs = split(data, buffers)
+        for index, blob in enumerate(blobs):
+            try:
+                items.append(self._read(blob))
+            except BaseException as error:
+                raise DecodingError(index, items, rest) from error
+        return items, rest
+
+    def decode_leniently(self, data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
+        """Return items, those that cannot be read replaced by what raises when it is unpickled."""
+        rest, blobs = split(data, buffers)
+        items = []
+        for blob in blobs:
+            try:
+                items.append(self._read(blob))
+            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+                items.append(_Problem(f"{type(error).__name__}: {error}"))
+        return items, rest
+
+    def _read(self, blob: bytes) -> Any:
+        if blob[:1] != _ITEM:
+            raise CannotTravel(blob[1:].decode(errors="replace"))
+        return self._get()[1](blob[1:])
+
+
+def split(data: Buffer, buffers: Sequence[Buffer]) -> tuple[Any, list[bytes]]:
+    """Return what goes with the items, and each item's bytes.
+
+    Raises
+    ------
+    ProtocolError
+        If they are not what `Serializer.encode` makes.
+    """
+    found = fields.unpack(data)
+    if len(buffers) != 1 or not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], tuple):
+        raise ProtocolError("items of another shape")
+    rest, lengths = found
+    if not all(type(length) is int and length > 0 for length in lengths) or sum(lengths) != len(buffers[0]):
+        raise ProtocolError("items of other lengths than they say")
+    if not isinstance(rest, tuple) or not all(len(column) == len(lengths) for column in rest):
+        raise ProtocolError("paths of another number than items")
+    blobs, at = [], 0
+    for length in lengths:
+        blobs.append(bytes(buffers[0][at : at + length]))
+        at += length
+    return rest, blobs
+
+
+def from_worker(
+    answer: wire.Answered, pieces: list[Buffer], serializer: Serializer, passed_on: bytes | None
+) -> tuple[wire.Answered, list[Buffer]]:
+    """Return an answer as the processes of this machine write it; ``passed_on``: the failure that came with the frame.
+
+    Raises
+    ------
+    ProtocolError
+        If it is not what `Serializer.encode` makes.
+    """
+    records = tuple(map(failure_of, answer.records))
+    failure = failure_of(answer.failure) if answer.failure is not None else None
+    if failure is not None and passed_on is not None:
+        ours, theirs = Failure.unpack(passed_on), Failure.unpack(failure)
+        if (ours.path, ours.what) == (theirs.path, theirs.what):
+            failure = passed_on  # of an earlier stage: here is its exception, too
+    parts: list[Buffer] = []
+    parcel = None
+    if answer.parcel is not None:
+        items, rest = serializer.decode_leniently(*_parts(answer.parcel.lengths, pieces))
+        if len(items) != answer.length:
+            raise ProtocolError("another number of items than it says")
+        parts = codec.encode(items, rest)
+        parcel = wire.Parcel(tuple(memoryview(part).nbytes for part in parts), None)
+    return answer._replace(parcel=parcel, failure=failure, records=records), parts
+
+
+def to_worker(run: wire.Run, pieces: list[Buffer], serializer: Serializer) -> tuple[wire.Run, list[Buffer]]:
+    """Return a frame of this machine's processes as it travels to a worker."""
+    if run.parcel is None:
+        return run, []
+    try:
+        items, rest = codec.decode(*_parts(run.parcel.lengths, pieces, own=True))
+    except DecodingError as error:
+        parts = _with_problem(serializer, error, f"{type(error.__cause__).__name__}: {error.__cause__}")
+    else:
+        parts = serializer.encode(items, rest, strict=False)
+    parcel = wire.Parcel(tuple(memoryview(part).nbytes for part in parts), None)
+    return run._replace(parcel=parcel), parts
+
+
+def _parts(lengths: Sequence[int], pieces: Sequence[Buffer], *, own: bool = False) -> tuple[Buffer, list[Buffer]]:
+    """Return a frame's first part and the others; ``own``: each in memory that may be written to."""
+    whole = memoryview(b"".join(pieces))
+    parts: list[Buffer] = []
+    at = 0
+    for length in lengths:
+        part = whole[at : at + length]
+        parts.append(bytearray(part) if own and parts else part)
+        at += length
+    return parts[0], parts[1:]
+
+
+def _with_problem(serializer: Serializer, error: DecodingError, text: str) -> list[Buffer]:
+    """Return the items before one that cannot be read here, and the reason in its place and those after it."""
+    rest = error.rest or ()
+    count = len(rest[0]) if rest else error.index + 1
+    head, body = serializer.encode(error.items, tuple(column[: error.index] for column in rest), strict=False)
+    _, known = fields.unpack(head)
+    blob = _PROBLEM + text.encode(errors="replace")
+    missing = count - error.index
+    return [fields.pack((rest, (*known, *[len(blob)] * missing))), bytes(body) + blob * missing]
+
+
+# -- which functions --------------------------------------------------------------------------------------------------
+
+
+def pack_functions(dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]) -> bytes:
+    """Return both functions as bytes that terms hold."""
+    return pickle.dumps(pack((dumps, loads)), protocol=5)
+
+
+def serializer_of(code: bytes, classes: dict[str, bytes]) -> Serializer | None:
+    """Return what the terms of a stage say; None: pickle."""
+    if not code:
+        return None
+    if code == MSGPACK:
+        return Serializer(_msgpack)
+    return Serializer(lambda: unpack(pickle.loads(code), classes))
+
+
+def load_msgpack() -> Any:
+    """Return the module ``msgpack``.
+
+    Raises
+    ------
+    PlanError
+        If it is not installed.
+    """
+    try:
+        import msgpack
+    except ImportError as error:
+        raise PlanError(
+            f'serializer="msgpack" needs msgpack, which cannot be imported ({error}): '
+            "pip install 'olympipe-like[msgpack]'"
+        ) from None
+    return msgpack
+
+
+def _msgpack() -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    msgpack = load_msgpack()
+
+    def default(value: Any) -> Any:
+        dtype = getattr(value, "dtype", None)
+        if dtype is not None and hasattr(value, "tobytes") and not dtype.hasobject and dtype.names is None:
+            return msgpack.ExtType(_ARRAY, msgpack.packb((dtype.str, value.shape, value.tobytes())))
+        raise TypeError(f"msgpack cannot write {type(value).__name__}")
+
+    def extension(number: int, data: bytes) -> Any:
+        if number != _ARRAY:
+            raise ValueError(f"an unknown extension type {number}")
+        import numpy as np
+
+        kind, shape, content = msgpack.unpackb(data)
+        made = np.frombuffer(content, np.dtype(kind)).reshape(shape).copy()
+        return made if shape else made[()]
+
+    def dumps(value: Any) -> bytes:
+        data: bytes = msgpack.packb(value, default=default)
+        return data
+
+    def loads(data: bytes) -> Any:
+        return msgpack.unpackb(data, ext_hook=extension, strict_map_key=False)
+
+    return dumps, loads
+
+
+# -- failures and log records -----------------------------------------------------------------------------------------
+
+
+class PlainFailure(NamedTuple):
+    """A failure without its exception: the texts."""
+
+    stage: str
+    place: str
+    what: str
+    path: tuple[int, ...] | None
+    position: str
+    item: str
+    worker: str
+    traceback: str
+    attempts: int
+    collected: bool
+    kind: str
+
+
+def plain_failure(data: bytes) -> tuple[Any, ...]:
+    """Return a failure of this machine's own workers as plain values."""
+    failure = Failure.unpack(data)
+    return tuple(getattr(failure, name) for name in PlainFailure._fields)
+
+
+def failure_of(values: Any) -> bytes:
+    """Return a failure that came as plain values, as everybody here writes it.
+
+    Raises
+    ------
+    ProtocolError
+        If it is none.
+    """
+    if not isinstance(values, tuple) or len(values) != len(PlainFailure._fields):
+        raise ProtocolError("a failure of another shape")
+    found: Any = PlainFailure(*values)
+    texts = (found.stage, found.place, found.what, found.position, found.item, found.worker, found.traceback)
+    path = found.path
+    fits = (
+        all(isinstance(text, str) for text in texts)
+        and (path is None or (isinstance(path, tuple) and all(type(each) is int for each in path)))
+        and type(found.attempts) is int
+        and isinstance(found.collected, bool)
+        and found.kind in ("stage", "worker")
+    )
+    if not fits:
+        raise ProtocolError("a failure of another shape")
+    return Failure(**found._asdict(), no_input="its machine sends no pickles").pack()
+
+
+def plain_record(data: bytes) -> dict[str, Any]:
+    """Return a log record of this machine's own workers as plain values; what the user added is left out."""
+    found, _ = pickle.loads(data)
+    return {name: value for name, value in found.items() if isinstance(value, str | int | float | bool | None)}
+
+
+def record_of(values: Any) -> bytes:
+    """Return a log record that came as plain values, as everybody here writes it."""
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ProtocolError("a log record of another shape")
+    if not isinstance(values.get("name"), str) or type(values.get("levelno")) is not int:
+        raise ProtocolError("a log record of another shape")
+    if not all(isinstance(value, str | int | float | bool | None) for value in values.values()):
+        raise ProtocolError("a log record of another shape")
+    return pickle.dumps((values, {}), protocol=5)

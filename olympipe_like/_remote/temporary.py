@@ -1,0 +1,38 @@
+"""Throw-away keys for workers that this program starts itself, on this machine. They are never in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+from olympipe_like._remote.keys import PublicKey, SecretKey, make_pair
+
+_lock = threading.Lock()
+_keys: dict[str, tuple[SecretKey, SecretKey]] = {}  # address -> the hub's, the workers'
+
+
+def _pair(address: str) -> tuple[SecretKey, SecretKey]:
+    with _lock:
+        if address not in _keys:
+            _keys[address] = make_pair("hub"), make_pair("local")
+        return _keys[address]
+
+
+def hub_keys(address: str) -> tuple[SecretKey, tuple[PublicKey, ...]]:
+    """Return the hub's key, and whom it allows."""
+    hub, workers = _pair(address)
+    return hub, (PublicKey(workers.name, workers.public),)
+
+
+def worker_keys(address: str) -> bytes:
+    """Return what a worker needs to be let in, as bytes that it inherits through a pipe."""
+    hub, workers = _pair(address)
+    return json.dumps([*workers, hub.public]).encode()
+
+
+def read_worker_keys(descriptor: int) -> tuple[SecretKey, str]:
+    """Return a worker's key and the hub's public one, from such a pipe."""
+    with os.fdopen(descriptor, "rb") as file:
+        name, public, secret, hub = json.load(file)
+    return SecretKey(name, public, secret), hub
