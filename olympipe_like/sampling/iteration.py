@@ -127,8 +127,12 @@ class Iteration(Iterator[T]):
         self._opening.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_final"):  # it was begun
+        if self.__dict__.get("_final", self) is not None:  # it never came to be, or is closed
+            return
+        if self._told is not None:
             self.close()
+        else:  # nobody can ask where it was
+            self._opening.close()
 
     def state_dict(self) -> State:
         """Return where the iteration is: behind the item given last, or at the next epoch once it has ended.

@@ -77,6 +77,8 @@ def open_source(made: Any, *, fresh: bool, given: int, state: State | None, what
         owner = iterator
         if own_state is not None:
             owner.load_state_dict(own_state)
+    if own_state is not None and owner is None:
+        raise PlanError(f"{what} had a state of its own when this state was written, and has none now")
     if given and own_state is None and next(islice(iterator, given - 1, given), _MISSING) is _MISSING:
         raise PlanError(f"{what} ended before the {given} items it gave before: it cannot go on where it was")
     return SourcePass(iterator, owner)

@@ -147,6 +147,16 @@ def test_a_source_with_a_state_of_its_own_is_not_read_again():
     assert Bookmarked.made == 1
 
 
+def test_a_source_that_has_lost_its_state_is_refused():
+    stream = Streamer(Bookmarked, 9)
+    list(islice(stream, 3))
+    other = Streamer(labelled, "a", 9)
+    other.load_state_dict(stream.state_dict())
+
+    with pytest.raises(PlanError, match="had a state of its own when this state was written, and has none now"):
+        list(other)
+
+
 def test_only_streams_that_are_open_are_read_again():
     watched = Watched()
 
