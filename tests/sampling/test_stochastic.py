@@ -182,9 +182,11 @@ def test_with_replacement_a_stream_may_be_open_several_times():
 
 def test_more_active_than_there_are_means_all():
     watched = Watched()
-    mux = StochasticMux([watched.streamer("a", 3), watched.streamer("b", 3)], 100, None, mode="exhaustive")
+    streams = [watched.streamer(name, 50) for name in "ab"]
 
-    assert sorted(mux) == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    drawn = list(StochasticMux(streams, 100, None, mode="exhaustive", random_state=1))
+
+    assert sorted(drawn) == sorted(f"{name}{n}" for name in "ab" for n in range(50))
     assert watched.most == 2
 
 
