@@ -103,12 +103,12 @@ class Crew:
 
     def free(self, ahead: int) -> WorkerId | None:
         """Return the worker with least in hand, if that is less than ``ahead`` frames."""
-        fit = self._tasks.keys() - self._worn_out if self._worn_out else self._tasks
-        if not fit:
-            return None
-        ahead = max(ahead, self._spec.prefetch)
-        worker = min(fit, key=lambda each: (len(self._tasks[each]), each))
-        return worker if len(self._tasks[worker]) < ahead else None
+        least = max(ahead, self._spec.prefetch)
+        found: WorkerId | None = None
+        for worker, tasks in self._tasks.items():  # in the order of their numbers
+            if len(tasks) < least and worker not in self._worn_out:
+                found, least = worker, len(tasks)
+        return found
 
     def retire(self, items: int, *, keep: bool = False) -> list[int]:
         """End the workers with nothing in hand that are worn out, or would be by so many items; return their slots.
@@ -119,6 +119,8 @@ class Crew:
             self._worn_out.clear()
             return []
         most = self._spec.max_items
+        if most is None and not self._worn_out:
+            return []
         if most is not None:
             self._worn_out.update(worker for worker, done in self._items.items() if done and done + items > most)
         idle = [worker for worker in sorted(self._worn_out) if not self._tasks[worker]]

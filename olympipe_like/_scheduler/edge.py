@@ -63,6 +63,7 @@ class Edge:
         self.loads: dict[int, tuple[int, int]] = {}  # number -> (items, bytes) counted for it
         self._finished: set[int] = set()  # finished ahead of ``low``
         self._frame_bytes = 0.0  # recent size of a frame, for grants made before the size is known
+        self._is_proven = False  # whether so many items have been answered everywhere that the window is a full one
         self._is_measured = False  # whether any frame has come: until then the size of frames is unknown
 
     # -- the producer's side ----------------------------------------------------------------------------------------
@@ -106,7 +107,11 @@ class Edge:
 
     @property
     def _window_items(self) -> int:
-        return min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
+        if self._is_proven:
+            return WINDOW_ITEMS
+        proven = min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
+        self._is_proven = proven == WINDOW_ITEMS
+        return proven
 
     def grant(self, number: int, items: int) -> None:
         """Count a frame that is about to be made."""
@@ -160,7 +165,10 @@ class Edge:
     def finish(self, number: int) -> None:
         """The child is done with this frame."""
         self._uncount(number)
-        self._finished.add(number)
+        if number != self.low:
+            self._finished.add(number)
+            return
+        self.low += 1
         while self.low in self._finished:
             self._finished.remove(self.low)
             self.low += 1

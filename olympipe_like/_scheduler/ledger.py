@@ -92,8 +92,10 @@ class Tally:
     def add(self, counts: Iterable[OpCounts]) -> None:
         """Add what each operator did with one frame."""
         for row, made in zip(self.ops, counts, strict=False):
-            for at, number in enumerate(made):
-                if number:
+            row[0] += made[0]
+            row[1] += made[1]
+            if any(made[2:]):
+                for at, number in enumerate(made[2:], 2):
                     row[at] += number
 
     def take_back(self, counts: Iterable[OpCounts]) -> None:

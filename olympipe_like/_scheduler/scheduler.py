@@ -184,9 +184,10 @@ class Scheduler:
         return stage
 
     def _settle(self) -> list[Command]:
-        self._hold_sources()
+        if self._concats:
+            self._hold_sources()
         self._advance_marked()
-        while self._feed_limits():
+        while self._limits and self._feed_limits():
             self._advance_marked()
         for command in self._ledger.commands:
             if isinstance(command, StartWorker):
@@ -206,8 +207,11 @@ class Scheduler:
 
     def _has_too_many_failures(self) -> bool:
         """Whether more items failed than allowed; says so once."""
-        failed, allowed = self._ledger.failed_at.total(), self._max_failures
-        if allowed is None or self._failed or failed <= (allowed if allowed >= 1 else 0):
+        allowed = self._max_failures
+        if allowed is None or self._failed:
+            return False
+        failed = self._ledger.failed_at.total()
+        if failed <= (allowed if allowed >= 1 else 0):
             return False
         seen = sum(source.pulled_items for source in self._sources)
         if 0 < allowed < 1:
@@ -249,8 +253,6 @@ class Scheduler:
 
     def _hold_sources(self) -> None:
         """Leave a source alone while only later legs of a concat could use it: it may never be needed."""
-        if not self._concats:
-            return
         hungry: dict[StageId, bool] = {}
         for stage in reversed(self.stages):
             hungry[stage.id] = stage.spec.role is Role.SINK or any(

@@ -77,7 +77,9 @@ class WorkStage(Stage):
         else:
             self.crew.finish_first(event.worker, event.rss)
             self._suspects.cleared(task.key)
-            self._observe(task)
+            if task.frame is not None:
+                for sizer in task.edge.sizers:
+                    sizer.observe(self.id, task.seconds, task.frame.span)
         if self._release is not None:
             task.given += frame.count
             if late:
@@ -196,11 +198,9 @@ class WorkStage(Stage):
 
     def _forget(self, task: Task) -> None:
         """Be done with a frame."""
-        if task.frame is None:
-            return
-        if task.replay:
+        if task.frame is not None and task.replay:
             self.ledger.payloads.drop(task.frame)
-        else:
+        elif task.frame is not None:
             self.finish(task.edge, task.number, task.frame)
 
     def failed(self, event: WorkerFailed) -> None:
@@ -354,29 +354,28 @@ class WorkStage(Stage):
         else:
             self.close_inputs(number + 1)
 
-    def _observe(self, task: Task) -> None:
-        if task.frame is not None:
-            for sizer in task.edge.sizers:
-                sizer.observe(self.id, task.seconds, task.frame.span)
-
     def _end_if_unwanted(self) -> bool:
         """As `end_if_unwanted`, from the first frame on that has not gone out."""
+        for edge in self.outputs:
+            if edge.cut is None:
+                return False  # most of the time: it wants whatever comes
         if self._release is not None:
             return self.end_if_unwanted(self._release.number)
         if self.spec.role is Role.SCAN:
             # What is still in the worker's hands was passed by frames that were answered for it.
             return self.end_if_unwanted(min((task.key for task in self.crew.tasks), default=self._taken))
         # Frames keep their numbers, so what no child wants need not come in either.
-        cuts = [edge.cut for edge in self.outputs if edge.cut is not None]
-        if len(cuts) == len(self.outputs):
-            self.close_inputs(max(cuts))
+        self.close_inputs(max(edge.cut for edge in self.outputs if edge.cut is not None))
         return self.end_if_unwanted(self.inputs[0].low)
 
     def _end_if_done(self) -> None:
+        for edge in self.inputs:
+            if edge.total is None and edge.cut is None:
+                return
         if self.ended or self.crew.is_busy or (self._release is not None and not self._release.is_empty):
             return
-        if self._last is not None:
-            return  # nothing is announced: whoever takes the failed frame closes for itself
+        if self._last is not None:  # nothing is announced: whoever takes the failed frame closes for itself
+            return
         if self.spec.role is Role.MAP:
             edge = self.inputs[0]
             if edge.is_finished and edge.cut is None:
