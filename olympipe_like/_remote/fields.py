@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from olympipe_like._remote.envelope import ProtocolError
+from olympipe_like._worker.sifted import Sifted
 
 MOST_DEPTH = 12
 
@@ -59,8 +60,8 @@ def _put(out: bytearray, value: object) -> None:
             _put(out, each)
     elif isinstance(value, range):
         out += b"r" + _RANGE.pack(value.start, value.stop, value.step)
-    elif isinstance(value, array):
-        data = value.tobytes()
+    elif isinstance(value, array | Sifted):
+        data = (value if isinstance(value, array) else value.members()).tobytes()
         out += b"q" + _LENGTH.pack(len(data)) + data
     else:
         raise TypeError(f"{type(value).__name__} is no plain value")

@@ -9,8 +9,9 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import END, Path
+from olympipe_like._worker.sifted import sift
 
-Column = Sequence[int]  # a range while dense, else an array('q')
+Column = Sequence[int]  # a range while dense, Sifted behind one filter, else an array('q')
 Columns = tuple[Column, ...]  # one column for each number of the paths
 
 _PAD = -1  # fills the columns of shorter paths; sorts before every number, as a prefix should
@@ -49,12 +50,12 @@ class Chunk:
             columns = tuple(column[: len(items)] for column in columns)
         return Chunk(items, columns, self.upto, self.failure)
 
-    def select(self, mask: Sequence[object]) -> Chunk:
+    def select(self, mask: Sequence[bool]) -> Chunk:
         """Return the items whose place in the mask is true."""
         items = list(compress(self.items, mask))
         if len(items) == len(self.items):
             return self
-        columns = tuple(array("q", compress(column, mask)) for column in self.columns)
+        columns = tuple(sift(column, mask, len(items)) for column in self.columns)
         return Chunk(items, columns, self.upto, self.failure)
 
     def with_others(self, index: int, items: list[Any]) -> Chunk:
