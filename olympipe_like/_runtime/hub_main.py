@@ -7,6 +7,7 @@ threads and locks is in it. It ends when its caller is gone.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
 import warnings
@@ -33,6 +34,7 @@ def main(descriptor: int) -> None:
     control_socket = socket.socket(fileno=descriptor)
     control = Connection(control_socket)
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    gc.enable()
     while True:
         try:
             mark, descriptors, _, _ = socket.recv_fds(control_socket, 1, 250)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from olympipe_like._executors.port import WorkerStack
 from olympipe_like._model.identity import StageId
@@ -114,6 +113,8 @@ def readable(stacks: str) -> str:
 
 def silence_of(pid: int) -> str:
     """Return why a process may have given no stacks."""
+    from pathlib import Path  # 4 ms, which no run that moves should pay
+
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):

@@ -10,7 +10,6 @@ import faulthandler
 import os
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from types import FrameType
@@ -38,6 +37,8 @@ class StackFile:
             if hasattr(os, "memfd_create"):
                 self.descriptor = os.memfd_create(FILE_NAME)
             else:
+                import tempfile  # 3 ms for every process, and most systems have memfds
+
                 with tempfile.TemporaryFile() as file:
                     self.descriptor = os.dup(file.fileno())
         except OSError:
