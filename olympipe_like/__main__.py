@@ -21,18 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     letters.add_argument("directory", type=Path, help="what the run was given as quarantine=")
     replay = commands.add_parser(
         "replay",
-        help="run the stage that failed on its item again, in this process",
+        help="send a failed item through its stages again, in this process",
+        description="Send a failed item from its source through the stages it went through, up to the one that failed.",
         epilog="Exit code: 0 if it works now, 1 if it fails again, 2 if it cannot be run.",
     )
     replay.add_argument("file", type=Path, help="a file that `letters` lists")
     how = replay.add_mutually_exclusive_group()
-    how.add_argument("--pdb", action="store_true", help="stop at the first line of the function")
+    how.add_argument("--pdb", action="store_true", help="stop at the first line of each function")
     how.add_argument(
         "--post-mortem",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="enter the debugger where it fails (the default on a terminal)",
     )
+    replay.add_argument("--alone", action="store_true", help="run only the stage that failed, on what it was given")
     command.add_to(commands)
     chosen = parser.parse_args(arguments)
     # Loaded here: --help needs none of it.
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from olympipe_like._runtime.replay import replay as run
 
     look = chosen.post_mortem if chosen.post_mortem is not None else sys.stdin.isatty()
-    return run(chosen.file, "first line" if chosen.pdb else "post-mortem" if look else "no")
+    return run(chosen.file, "first line" if chosen.pdb else "post-mortem" if look else "no", alone=chosen.alone)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,22 @@ import pickle
 import platform
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path as FilePath
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.identity import StageId, position_of
+from olympipe_like._model.identity import Path, StageId, position_of
+from olympipe_like._model.topology import Role
 from olympipe_like._plan.layout import Label, LaidStage, Layout
+from olympipe_like._plan.operators import Restartable, Source
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime.failed_items import error_of, original_of
+from olympipe_like._runtime.sources import OneShot
+from olympipe_like._runtime.way import routes, stages_above, way_to
 from olympipe_like._transport.callables import ShippingError, pack, pack_main_classes
+from olympipe_like._worker.blame import input_of, text_of
 from olympipe_like._worker.startup import Surroundings
 from olympipe_like.errors import PlanError
 
@@ -59,6 +64,7 @@ class DeadLetters:
         self._layout = layout
         self._shipped = dict(shipped or {})
         self._classes = classes
+        self._travels = False  # between stages, items are pickled
         self._stage_files: set[str] = set()
         self._lock = threading.Lock()
         try:
@@ -73,6 +79,7 @@ class DeadLetters:
         """Take what was packed for the run's workers."""
         self._shipped.update(shipped)
         self._classes = classes
+        self._travels = True
 
     def keep(self, failure: Failure) -> FilePath:
         """Write a failed item's letter, from any thread; return its file. When it returns, the file is on the disk.
@@ -114,13 +121,28 @@ class DeadLetters:
             "traceback": failure.traceback.splitlines(),
             "environment": self._environment,
             "stage_file": stage_file,
-            "input": {
-                "encoding": files.ENCODING if data is not None else None,
-                "bytes": len(data) if data is not None else None,
-                "missing": None if data is not None else missing,
-                "data": files.to_text(data) if data is not None else None,
-            },
+            "input": files.item_fields(data, missing),
+            "origins": [
+                {"stage": place, **files.item_fields(*given)} for place, given in self._origins(failure, found)
+            ],
         }
+
+    def _origins(
+        self, failure: Failure, found: tuple[LaidStage, Label] | None
+    ) -> Iterator[tuple[int, tuple[bytes | None, str]]]:
+        """Give the item as its source gave it, where that can be asked for it; one for each route it may have come."""
+        if found is None or failure.path is None or found[0].segment is None:
+            return
+        stage, label = found
+        way = way_to(self._layout, stage.spec.id)
+        index = stage.labels.index(label)
+        if failure.input is not None and index == 0 and all(way[above].role is Role.SOURCE for above in way[-1].inputs):
+            return  # it is what the stage was given
+        above = stages_above(self._layout, stage.spec.id)
+        for first, *_ in routes(way, index, failure.path)[0]:
+            source = self._layout.stages[above[first.place]].source
+            if source is not None and not source.factory:
+                yield first.place, _again(source, first.paths[0])
 
     @cached_property
     def _environment(self) -> dict[str, object]:
@@ -149,7 +171,6 @@ class DeadLetters:
         label = found[1] if found is not None else Label(failure.stage, "", 0, 0)
         name = files.stage_name(label.number, label.name, self.run)
         if name not in self._stage_files:
-            segment, missing = self._pack(found[0] if found is not None else None)
             here = Surroundings.here()
             classes = self._classes if self._classes is not None else pack_main_classes()
             plan = [label for stage in self._layout.stages for label in stage.labels if label.number]
@@ -159,20 +180,59 @@ class DeadLetters:
                 "stages": list(dict.fromkeys(each.name for each in plan if each.kind != "leg")),
                 "directory": here.directory,
                 "path": here.path,
-                "missing": missing or None,
-                "segment": files.to_text(segment) if segment is not None else None,
+                "way": self._way(found[0]) if found is not None else [],
                 "classes": {each: files.to_text(blob) for each, blob in classes.items()},
             }
             files.write(self.directory, name, fields)
             self._stage_files.add(name)
         return name
 
-    def _pack(self, stage: LaidStage | None) -> tuple[bytes | None, str]:
-        if stage is None or stage.segment is None:
-            return None, "it has no functions of yours"
+    def _way(self, stage: LaidStage) -> list[dict[str, object]]:
+        """Return the stages from the sources to this one, with their functions, as a file holds them."""
+        above = stages_above(self._layout, stage.spec.id)
+        fields = []
+        for number, each in zip(above, way_to(self._layout, stage.spec.id), strict=True):
+            laid = self._layout.stages[number]
+            data, missing = self._pack(laid)
+            fields.append(
+                {
+                    "name": laid.label.name,
+                    "inputs": each.inputs,
+                    "role": each.role.value,
+                    "depth": each.depth,
+                    "travels": self._travels,
+                    "missing": missing or None,
+                    "functions": files.to_text(data) if data is not None else None,
+                }
+            )
+        return fields
+
+    def _pack(self, stage: LaidStage) -> tuple[bytes | None, str]:
+        """Return the functions of a stage, or a source that is one, as bytes; or why there are none."""
         if stage.spec.id in self._shipped:
             return self._shipped[stage.spec.id], ""
+        what: object = stage.segment
+        if stage.source is not None:
+            if not stage.source.factory or isinstance(stage.source.datas, Restartable):
+                return None, "its items are kept with each letter, if at all"
+            what = stage.source
+        if what is None:
+            return None, "it has no functions of yours"
         try:
-            return pickle.dumps(pack(stage.segment), protocol=5), ""
+            return pickle.dumps(pack(what), protocol=5), ""
         except ShippingError as error:  # a stage in threads may hold what does not travel
             return None, str(error)
+
+
+def _again(source: Source, path: Path) -> tuple[bytes | None, str]:
+    """Return an item of a source in the caller as bytes, or why it cannot be had."""
+    datas = source.datas
+    if isinstance(datas, OneShot):
+        return None, "its source is an iterator, which gives each item once"
+    if isinstance(datas, Restartable) or not (isinstance(datas, Sequence) or not hasattr(type(datas), "__iter__")):
+        return None, "its source is no sequence, so it cannot be asked for one item"
+    try:
+        item = datas[path[-1]]
+    except Exception as error:  # noqa: BLE001 - a dataset of the user's may raise anything; the letter is written all the same
+        return None, f"its source does not give it any more: {text_of(error)}"
+    return input_of(item)

@@ -22,7 +22,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from olympipe_like._model.identity import Path, position_of
 
@@ -83,6 +83,14 @@ def stages_in(directory: FilePath) -> list[FilePath]:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
+class Origin(NamedTuple):
+    """An item as a source gave it."""
+
+    stage: int  # which stage of the way is the source
+    data: bytes | None
+    why_no_data: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Letter:
     """One failed item, as its file says."""
@@ -100,6 +108,7 @@ class Letter:
     stage_file: str
     data: bytes | None  # the item; None: it was not kept
     why_no_data: str
+    origins: tuple[Origin, ...]  # the item as its source gave it, one for each way it may have come
 
     @property
     def number(self) -> int:
@@ -108,12 +117,24 @@ class Letter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptStage:
+    """One stage of the way to the one that failed."""
+
+    name: str
+    inputs: tuple[int, ...]  # which stages of the way feed it
+    role: str
+    depth: int  # of a source: numbers in the paths of its items
+    travels: bool  # what it gives is pickled
+    functions: bytes | None  # a pickled Shipment of its operators, or of a source; None: there is none
+    why_no_functions: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageFile:
-    """A stage's operators, as their file says."""
+    """A stage's operators, and those of the stages above it, as their file says."""
 
     stages: tuple[str, ...]  # names of all stages of the plan
-    segment: bytes | None  # a pickled Shipment; None: it does not travel
-    why_no_segment: str
+    way: tuple[KeptStage, ...]  # from the sources on, in topological order; the stage itself is the last
     classes: Mapping[str, bytes]  # of the __main__ of that run
     path: tuple[str, ...]  # sys.path
     directory: str
@@ -132,7 +153,7 @@ def read_letter(file: FilePath) -> Letter:
 
 def _letter(file: FilePath, fields: dict[str, Any]) -> Letter:
     given, position = fields["input"], fields["position"]
-    error, data = fields["error"], given["data"]
+    error = fields["error"]
     return Letter(
         file=file,
         stage=fields["stage"],
@@ -145,8 +166,9 @@ def _letter(file: FilePath, fields: dict[str, Any]) -> Letter:
         attempts=fields["attempts"],
         worker=fields["worker"],
         stage_file=fields["stage_file"],
-        data=from_text(data) if data is not None else None,
+        data=_data(given["data"]),
         why_no_data=given["missing"] or "",
+        origins=tuple(Origin(each["stage"], _data(each["data"]), each["missing"] or "") for each in fields["origins"]),
     )
 
 
@@ -156,11 +178,21 @@ def read_stage(file: FilePath) -> StageFile:
 
 
 def _stage(fields: dict[str, Any]) -> StageFile:
-    segment = fields["segment"]
+    way = [
+        KeptStage(
+            name=each["name"],
+            inputs=tuple(each["inputs"]),
+            role=each["role"],
+            depth=each["depth"],
+            travels=each["travels"],
+            functions=_data(each["functions"]),
+            why_no_functions=each["missing"] or "",
+        )
+        for each in fields["way"]
+    ]
     return StageFile(
         stages=tuple(fields["stages"]),
-        segment=from_text(segment) if segment is not None else None,
-        why_no_segment=fields["missing"] or "",
+        way=tuple(way),
         classes={name: from_text(blob) for name, blob in fields["classes"].items()},
         path=tuple(fields["path"]),
         directory=fields["directory"],
@@ -178,6 +210,20 @@ def _read(file: FilePath, make: Callable[[dict[str, Any]], R]) -> R:
     except (ValueError, KeyError, TypeError) as error:  # no JSON, a field that is missing, one of another type
         raise LetterError(f"{file}: is no dead letter: {type(error).__name__}: {error}") from error
     raise LetterError(f"{file}: has format {found!r}, and this version reads {FORMAT}")
+
+
+def item_fields(data: bytes | None, missing: str) -> dict[str, object]:
+    """Return the fields that hold an item, or say why there is none."""
+    return {
+        "encoding": ENCODING if data is not None else None,
+        "bytes": len(data) if data is not None else None,
+        "missing": None if data is not None else missing,
+        "data": to_text(data) if data is not None else None,
+    }
+
+
+def _data(text: str | None) -> bytes | None:
+    return from_text(text) if text is not None else None
 
 
 def to_text(data: bytes) -> str:

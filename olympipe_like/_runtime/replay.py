@@ -1,59 +1,58 @@
-"""Runs the stage an item failed in on that item once more, here, with nothing between a debugger and the function."""
+"""Runs the stages that an item went through on it once more, here, up to the one that failed.
+
+Decides where it begins: with the item as its source gave it, or, where that cannot be had, with what the failing stage
+was given.
+"""
 
 from __future__ import annotations
 
 import bdb
 import os
-import pdb  # noqa: T100 - left in on purpose: it is what the command is for
 import pickle
 import re
 import sys
-from collections.abc import Awaitable, Callable
-from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path as FilePath
-from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
+from olympipe_like._model.topology import Role
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Segment
+from olympipe_like._plan.operators import Source
 from olympipe_like._runtime import letter_files as files
+from olympipe_like._runtime import single_step
 from olympipe_like._runtime.quarantine import load
+from olympipe_like._runtime.retrace import Arrived, Failed, NotGiven, Outcome, Retracing, from_source
+from olympipe_like._runtime.single_step import Debugging
+from olympipe_like._runtime.way import Route, WayStage, routes
 from olympipe_like._transport.callables import install_main, unpack
-from olympipe_like._worker.blame import text_of, traceback_of
-from olympipe_like._worker.epochs import PerEpoch
-from olympipe_like._worker.memory import Fold, Group
+from olympipe_like._transport.codec import DecodingError, EncodingError, decode_item, encode_item
+from olympipe_like._worker.blame import show, text_of
 from olympipe_like._worker.program import Program
-from olympipe_like._worker.reshape import Distinct, Keyed, Running
 from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import PerItem, Select, Tap
 
 WORKS, FAILS, CANNOT = 0, 1, 2
-"""Exit codes: the function works now; it fails again; there is nothing that can be run."""
-
-Debugging = Literal["no", "first line", "post-mortem"]
-
-_SHOWN = 2000  # characters of a result
-_NOT_THE_USERS = [
-    "olympipe_like.*",
-    "asyncio",
-    "asyncio.*",
-    "selectors",
-    "contextvars",
-]  # modules a debugger runs through
+"""Exit codes: the item passes now; it fails again; there is nothing that can be run."""
 
 
-def replay(file: FilePath, debugging: Debugging) -> int:
-    """Run a letter's stage on its item and print what comes of it; return an exit code.
+def replay(file: FilePath, debugging: Debugging, *, alone: bool = False) -> int:
+    """Run a letter's stages on its item and print what comes of it; return an exit code.
+
+    ``alone``: only the stage that failed, on what it was given.
 
     Functions of the program's own script are those of the run; modules are imported as they are now.
     """
     mains = {name: sys.modules.get(name) for name in ("__main__", "__mp_main__")}
     folder, path = FilePath.cwd(), sys.path[:]
     try:
-        return _replay(file.absolute(), debugging)
+        return _replay(file.absolute(), debugging, alone=alone)
     except files.LetterError as error:
         print(f"cannot replay: {error}", file=sys.stderr)
         return CANNOT
+    except bdb.BdbQuit:
+        print("left the debugger before the end")
+        return FAILS
     finally:
         os.chdir(folder)
         sys.path[:] = path
@@ -64,28 +63,37 @@ def replay(file: FilePath, debugging: Debugging) -> int:
                 sys.modules.pop(name, None)
 
 
-def _replay(file: FilePath, debugging: Debugging) -> int:
+def _replay(file: FilePath, debugging: Debugging, *, alone: bool) -> int:
     letter = files.read_letter(file)
     stage = files.read_stage(file.parent / letter.stage_file)
     print(f"{file.name}: {letter.position_text or 'no position'}: {letter.item}")
     print(f"stage {letter.place} {letter.stage!r} failed: {letter.error}")
-    if stage.segment is None:
-        raise files.LetterError(f"{file}: the functions of its stage were not kept: {stage.why_no_segment}")
+    if not stage.way or stage.way[-1].functions is None:
+        why = stage.way[-1].why_no_functions if stage.way else "there were none"
+        raise files.LetterError(f"{file}: the functions of its stage were not kept: {why}")
     _go_where_it_ran(stage)
     install_main()
-    segment = _load_segment(file, stage)
-    item = load(letter, stage)
+    segment = _load_segment(file, stage, len(stage.way) - 1)
     index = _operator(file, letter, segment)
-    slot = re.match(r"worker \d+\.(\d+)", letter.worker)
-    alone = Segment(segment.stage, (segment.ops[index],), (segment.labels[index],), 1)
-    try:
-        program = Program(alone, int(slot[1]) if slot else 0, "replay")
-    except Exception as error:  # noqa: BLE001 - the constructor is the user's; it fails as the stage does
-        return _fails(error, debugging)
-    try:
-        return _run(program, segment.ops[index], item, debugging)
-    finally:
-        program.close()
+    if not alone:
+        try:
+            outcome = _bring(file, letter, stage, index, debugging)
+        except _NoWay as reason:
+            if letter.data is None:
+                raise files.LetterError(
+                    f"{file}: does not hold its item: {letter.why_no_data}; and it cannot be brought from its source: "
+                    f"{reason}"
+                ) from reason
+            print(f"only the stage that failed is run, on what it was given: {reason}")
+        else:
+            if isinstance(outcome, Arrived):
+                return _run(letter, stage, segment, index, outcome.item, debugging)
+            if isinstance(outcome, Failed):
+                single_step.tell(outcome.error, f"fails on the way, in {outcome.stage}:", debugging)
+                return FAILS
+            print(f"works now: {outcome.text}, so it does not come to the stage that failed")
+            return WORKS
+    return _run(letter, stage, segment, index, load(letter, stage), debugging)
 
 
 def _go_where_it_ran(stage: files.StageFile) -> None:
@@ -96,14 +104,22 @@ def _go_where_it_ran(stage: files.StageFile) -> None:
         print(f"the folder it ran in cannot be entered, so this one it is: {error}", file=sys.stderr)
 
 
-def _load_segment(file: FilePath, stage: files.StageFile) -> Segment:
-    assert stage.segment is not None
+def _load(file: FilePath, stage: files.StageFile, place: int) -> object:
+    """Return the operators of a stage, or the operator of a source."""
+    kept = stage.way[place]
+    assert kept.functions is not None
     try:
-        segment = unpack(pickle.loads(stage.segment), stage.classes)
+        return unpack(pickle.loads(kept.functions), stage.classes)
     except Exception as error:
-        raise files.LetterError(f"{file}: the functions of its stage cannot be loaded: {text_of(error)}") from error
-    assert isinstance(segment, Segment)
-    return segment
+        raise files.LetterError(
+            f"{file}: the functions of stage {kept.name!r} cannot be loaded: {text_of(error)}"
+        ) from error
+
+
+def _load_segment(file: FilePath, stage: files.StageFile, place: int) -> Segment:
+    loaded = _load(file, stage, place)
+    assert isinstance(loaded, Segment)
+    return loaded
 
 
 def _operator(file: FilePath, letter: files.Letter, segment: Segment) -> int:
@@ -115,104 +131,114 @@ def _operator(file: FilePath, letter: files.Letter, segment: Segment) -> int:
     raise files.LetterError(f"{file}: a {letter.operator} cannot be run on one item")
 
 
-def _run(program: Program, op: ops.Operator, item: Any, debugging: Debugging) -> int:
-    """Call the function on the item, in the user's frames but for a few of ours."""
-    (step,) = program._steps
-    if isinstance(step, PerEpoch):
-        step = step.step
-    debugger = _Debugger(skip=_NOT_THE_USERS) if debugging == "first line" else None
-    begin: Callable[[], None] = debugger.set_trace if debugger is not None else _nothing
+# -- from the source --------------------------------------------------------------------------------------------------
+
+
+class _NoWay(Exception):
+    """The item cannot be brought from its source; the text says why."""
+
+
+def _bring(file: FilePath, letter: files.Letter, stage: files.StageFile, index: int, debugging: Debugging) -> Outcome:
+    """Take the item from its source to the stage that failed."""
+    if letter.position is None:
+        raise _NoWay("its position is not known")
+    segments: list[Segment | None] = []
+    way: list[WayStage] = []
+    for place, kept in enumerate(stage.way):
+        role = Role(kept.role)
+        segment = None
+        if role in (Role.MAP, Role.SCAN):
+            if kept.functions is None:
+                raise _NoWay(f"the functions of {kept.name!r} were not kept: {kept.why_no_functions}")
+            try:
+                segment = _load_segment(file, stage, place)
+            except files.LetterError as error:
+                raise _NoWay(str(error)) from error
+        segments.append(segment)
+        way.append(WayStage(kept.inputs, role, segment.ops if segment is not None else (), kept.depth))
+    found, why = routes(way, index, letter.position)
+    if not found:
+        raise _NoWay(why)
+    if index == 0 and letter.data is not None and all(way[above].role is Role.SOURCE for above in way[-1].inputs):
+        return Arrived(load(letter, stage))  # nothing lies between
+    retracing = Retracing(segments, debugging)
+    outcomes = [retracing.follow(route, partial(_origin, file, letter, stage, route)) for route in found]
+    arrived = [outcome for outcome in outcomes if isinstance(outcome, Arrived)]
+    if len(arrived) > 1:
+        raise _NoWay("its position does not tell by which leg of a gather it came")
+    failed = (outcome for outcome in outcomes if isinstance(outcome, Failed))
+    return arrived[0] if arrived else next(failed, outcomes[0])
+
+
+def _origin(file: FilePath, letter: files.Letter, stage: files.StageFile, route: Route) -> Any:
+    """Return the item as the source of a route gave it."""
+    place = route[0].place
+    if stage.way[place].functions is not None:
+        try:
+            source = _load(file, stage, place)
+            assert isinstance(source, Source)
+            return from_source(source, route[0].paths[0])
+        except (NotGiven, files.LetterError) as error:
+            raise _NoWay(str(error)) from error
+    origin = next((each for each in letter.origins if each.stage == place), None)
+    if origin is None or origin.data is None:
+        raise _NoWay(origin.why_no_data if origin is not None else stage.way[place].why_no_functions)
     try:
-        if isinstance(step, PerItem):
-            result = step.function(item) if step.is_async else _call(step.function, item, begin)
-            sys.settrace(None)  # what follows is ours, until the coroutine goes on
-            if isinstance(result, Awaitable):
-                result = _await(result, begin)
-            if isinstance(step, Select):
-                result = bool(result)
-        elif isinstance(step, Spread):
-            result = _spread(step, item, begin)
-        elif isinstance(step, Group):
-            result = _call(step._collate, item, begin)
-        elif isinstance(step, Keyed):
-            result = item if step.key is None else _call(step.key, item, begin)
-            if isinstance(step, Distinct):
-                hash(result)  # as it does, to look whether it was there
-        elif isinstance(step, Running):
-            print("the state of the run was not kept; this is the initial one")
-            result = _call(step.call, item, begin)
-        else:
-            assert isinstance(step, Fold)
-            print("the accumulator of the run was not kept; this is the initial one")
-            result = _call(lambda each: step._reducer(each, step._value), item, begin)
-    except bdb.BdbQuit:
-        print("left the debugger before the end")
+        return decode_item(origin.data, stage.classes)
+    except DecodingError as error:
+        raise _NoWay(f"what the source gave cannot be rebuilt: {text_of(error.__cause__ or error)}") from error
+
+
+# -- the stage that failed --------------------------------------------------------------------------------------------
+
+
+def _run(
+    letter: files.Letter, stage: files.StageFile, segment: Segment, index: int, item: Any, debugging: Debugging
+) -> int:
+    """Call the function that failed."""
+    now = show(item)
+    if letter.data is not None and _plain(now) != _plain(letter.item):
+        print(f"stage {letter.place} {letter.stage!r} is given {now}; in the run it was given {letter.item}")
+    slot = re.match(r"worker \d+\.(\d+)", letter.worker)
+    alone = Segment(segment.stage, (segment.ops[index],), (segment.labels[index],), 1)
+    try:
+        program = Program(alone, int(slot[1]) if slot else 0, "replay")
+    except Exception as error:  # noqa: BLE001 - the constructor is the user's; it fails as the stage does
+        single_step.tell(error, "fails again:", debugging)
         return FAILS
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
-        sys.settrace(None)
-        return _fails(error, debugging)
-    finally:
-        sys.settrace(None)
-    print(f"works now: {_describe(step, op, result)}")
-    return WORKS
-
-
-class _Debugger(pdb.Pdb):
-    """Stops at lines, not at calls: the first stop is the first line of the user's function."""
-
-    def user_call(self, frame: FrameType, argument_list: None) -> None:
-        """Go on to the first line."""
-
-
-def _nothing() -> None:
-    pass
-
-
-def _call(function: Callable[[Any], Any], item: Any, begin: Callable[[], None]) -> Any:
-    begin()
-    return function(item)
-
-
-def _await(result: Awaitable[Any], begin: Callable[[], None]) -> Any:
-    import asyncio
-
-    async def wait() -> Any:
-        begin()
-        return await result
-
-    return asyncio.run(wait())
-
-
-def _spread(step: Spread, item: Any, begin: Callable[[], None]) -> list[Any]:
-    begin()
-    return list(item if step._function is None else step._function(item))
-
-
-def _describe(step: object, op: ops.Operator, result: object) -> str:
-    if isinstance(step, Select):
-        return "the item is kept" if result else "the item is filtered out"
-    if isinstance(step, Tap):
-        return "the item is passed on"
     try:
-        text = repr(result)
-    except Exception as error:  # noqa: BLE001 - a user's __repr__
-        text = f"a {type(result).__qualname__} whose repr fails: {text_of(error)}"
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text) - _SHOWN} more characters)"
-    return f"{op.name} gives {shown}"
+        (step,) = map(single_step.own_step, program._steps)
+        try:
+            result = single_step.call(step, item, debugging)
+        except (KeyboardInterrupt, bdb.BdbQuit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
+            single_step.tell(error, "fails again:", debugging)
+            return FAILS
+        said = single_step.describe(step, segment.ops[index].name, result)
+        if index == len(segment.ops) - 1 and stage.way[-1].travels:
+            given = item if isinstance(step, Select | Tap) else result
+            problem = _sent(given if isinstance(step, Spread) else [given], stage)
+            if problem is not None and isinstance(step, PerItem | Spread):
+                print(f"{said}; fails again: {problem}")
+                return FAILS
+        print(f"works now: {said}")
+        return WORKS
+    finally:
+        program.close()
 
 
-def _fails(error: BaseException, debugging: Debugging) -> int:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None and not _is_the_users(trace.tb_frame):
-        trace = trace.tb_next
-    print(traceback_of(error.with_traceback(trace), "fails again:"), end="")
-    if debugging == "post-mortem":
-        pdb.post_mortem(trace)
-    return FAILS
+def _plain(text: str) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # an address says nothing
 
 
-def _is_the_users(frame: FrameType) -> bool:
-    module = frame.f_globals.get("__name__", "")
-    return not any(fnmatch(module, pattern) for pattern in _NOT_THE_USERS)
+def _sent(results: list[Any], stage: files.StageFile) -> str | None:
+    """Return why a result would not arrive in another process; None: each would."""
+    for result in results:
+        try:
+            decode_item(encode_item(result), stage.classes)
+        except EncodingError as error:
+            return f"its result cannot be sent to the next stage: {text_of(error.__cause__ or error)}"
+        except DecodingError as error:
+            return f"its result cannot be rebuilt where it is sent to: {text_of(error.__cause__ or error)}"
+    return None

@@ -168,7 +168,7 @@ def test_the_operators_of_a_stage_are_kept_once_a_run(tmp_path):
 
     (file,) = files.stages_in(tmp_path)
     assert files.read_stage(file).stages == ("increment",)
-    assert b"increment" in files.read_stage(file).segment
+    assert b"increment" in files.read_stage(file).way[-1].functions
 
 
 def test_a_folder_that_cannot_be_used_is_refused_before_the_run_starts(tmp_path):
@@ -229,7 +229,85 @@ def test_a_writer_that_is_killed_leaves_only_whole_letters(tmp_path):
         assert pickle.loads(letter.data) == "x" * 50_000
         assert tmp_path / letter.stage_file in stages
     for file in stages:
-        assert files.read_stage(file).segment is not None
+        assert files.read_stage(file).way[-1].functions is not None
+
+
+AT_EVERY_INSTANT = """
+import os, signal, sys
+from pathlib import Path
+from olympipe_like import Pipeline
+from olympipe_like._plan.layout import Label, lay_out
+from olympipe_like._runtime import letter_files as files
+from olympipe_like._runtime.dead_letters import DeadLetters
+from olympipe_like._worker.blame import blame
+
+folder = Path(sys.argv[1])
+failure = blame(LookupError(), Label("abs", "task", 2, 2), "w", path=(1,), item="x" * 50_000, keep=True)
+layout = lay_out([Pipeline(["a", "x" * 50_000]).task(str).task(abs)._node])
+
+
+def keep_and_be_killed_at(instant):
+    seen = 0
+
+    def count(frame, event, arg):
+        nonlocal seen
+        writes = frame.f_code.co_filename.endswith("letter_files.py") or "pathlib" in frame.f_code.co_filename
+        if writes and event in ("c_call", "c_return"):  # before and after whatever touches the disk
+            seen += 1
+            if seen == instant:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    letters = DeadLetters(folder / str(instant), layout)
+    sys.setprofile(count)
+    letters.keep(failure)
+    sys.setprofile(None)
+
+
+instant, states = 0, []
+while True:
+    instant += 1
+    child = os.fork()
+    if child == 0:
+        keep_and_be_killed_at(instant)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    here = folder / str(instant)
+    letters, stages = files.letters_in(here), files.stages_in(here)
+    assert sorted([*letters, *stages]) == sorted(here.glob("*.json"))
+    for file in stages:
+        assert len(files.read_stage(file).way) == 3
+    for file in letters:
+        letter = files.read_letter(file)
+        assert len(letter.data) > 50_000 and len(letter.origins[0].data) > 50_000
+        assert here / letter.stage_file in stages
+    files.sweep(here)
+    assert [path for path in here.iterdir() if path.suffix == ".tmp"] == []
+    states.append((len(stages), len(letters)))
+    if status == 0:
+        break
+    assert os.WTERMSIG(status) == signal.SIGKILL
+assert states == sorted(states)
+print(len(states), *sorted(set(states)))
+"""
+
+
+def test_a_writer_that_is_killed_at_any_instant_leaves_a_whole_letter_or_none(tmp_path):
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", AT_EVERY_INSTANT, str(tmp_path)]
+
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=root,
+        timeout=50,
+        check=False,
+    )
+
+    instants, _, states = done.stdout.partition(" ")
+    assert states == "(0, 0) (1, 0) (1, 1)\n", done.stderr
+    assert int(instants) > 50
 
 
 def test_what_a_killed_writer_left_is_ignored_and_swept_by_the_next(tmp_path):

@@ -22,6 +22,8 @@ KEEP = """
 """
 STAGES = """
     import asyncio
+    import threading
+    from olympipe_like import SKIP
 
     FACTOR = 10
 
@@ -45,6 +47,52 @@ STAGES = """
     def read(name):
         with open(name) as file:
             return file.read()
+
+    def lower(text):
+        return text.lower()
+
+    def numbers(count, step=1):
+        for number in range(count):
+            yield number * step
+
+    def minus_three(number):
+        return number - 3
+
+    def ten_over(number):
+        return 10 / number
+
+    def is_odd(number):
+        return number % 2 == 1
+
+    def twice(number):
+        return [number, number - 5]
+
+    def endless(number):
+        while True:
+            yield number
+            number -= 1
+
+    def forget(number):
+        return SKIP if number == 3 else number
+
+    def is_number(item):
+        return not isinstance(item, str)
+
+    def make_lock(number):
+        return threading.Lock()
+
+    class Explodes:
+        def __init__(self, number):
+            self.number = number
+
+        def __reduce__(self):
+            return explode, (self.number,)
+
+    def explode(number):
+        raise ValueError(f"boom while loading {number}")
+
+    def bomb(number):
+        return Explodes(number) if number == 3 else number
 
     def mean(members):
         return 10 / sum(members)
@@ -72,17 +120,18 @@ class Kept:
 
     def __init__(self, script) -> None:
         self.script = script
+        self.more = ""  # of the module that the stages are in
 
     def keep(self, pipe: str, executor: str | None = None) -> Path:
         """Run a pipeline that fails, and return its letter."""
-        self.script.write(STAGES, "stages.py")
+        self.script.write(STAGES + self.more, "stages.py")
         self.script(KEEP.format(pipe=pipe, executor=executor))
         (letter,) = (self.script.folder / "kept").glob("0*.json")
         return letter
 
     def fix(self, old: str, new: str) -> None:
         """Change the module that the stages are in."""
-        self.script.write(STAGES.replace(old, new), "stages.py")
+        self.script.write((STAGES + self.more).replace(old, new), "stages.py")
 
     def run(self, *arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command, in another folder than the program was run in."""
@@ -315,3 +364,251 @@ def test_a_replay_leaves_this_process_as_it_was(kept, capsys):
     assert code == 1
     assert "ZeroDivisionError" in capsys.readouterr().out
     assert (sys.modules["__main__"], Path.cwd(), list(sys.path)) == before
+
+
+# -- from the source --------------------------------------------------------------------------------------------------
+
+# What fails, in the end, is ten_over of 0, and what comes before it is told line by line.
+WAYS = {
+    "tasks": ("Pipeline([5, 3, 9]).task(minus_three).task(ten_over)", ["gives 3", "minus_three gives 0"]),
+    "a callable source": ("Pipeline(numbers, 9).task(minus_three).task(ten_over)", ["gives 3", "minus_three gives 0"]),
+    "arguments of a source": (
+        "Pipeline(numbers, 9, step=3).task(minus_three).task(ten_over)",
+        ["gives 3", "minus_three gives 0"],
+    ),
+    "filter, tap, debug": (
+        "Pipeline([5, 3]).filter(is_odd).tap(abs).debug().task(minus_three).task(ten_over)",
+        ["gives 3", "the item is kept", "the item is passed on", "debug: item 1: 3", "minus_three gives 0"],
+    ),
+    "coroutines, threads": (
+        "Pipeline([5, 0]).task(str).task(int, executor='thread').task(half_later)",
+        ["gives 0", "str gives '0'", "int gives 0"],
+    ),
+    "class_task": (
+        "Pipeline([5, 3]).class_task(Scaler, 'scale', [0], worker_args=[{}]).task(ten_over)",
+        ["gives 5", "Scaler gives 0.0"],
+    ),
+    "explode": ("Pipeline([4, 5]).explode(twice).task(ten_over)", ["gives 5", "twice gives 0"]),
+    "an endless explode": ("Pipeline([2]).explode(endless).task(ten_over)", ["gives 2", "endless gives 0"]),
+    "unbatch": ("Pipeline([[1, 2], [3, 0]]).unbatch().task(ten_over)", ["gives [3, 0]", "unbatch gives 0"]),
+    "limit and skip": (
+        "Pipeline(range(9)).skip(2).limit(3).task(minus_three).task(ten_over)",
+        ["gives 3", "minus_three gives 0"],
+    ),
+    "shuffle": ("Pipeline([3] * 5).shuffle(3).task(minus_three).task(ten_over)", ["gives 3", "minus_three gives 0"]),
+    "unique, shard, sample": (
+        "Pipeline([3]).unique().shard(0, 1).sample(1.0).task(minus_three).task(ten_over)",
+        ["gives 3", "minus_three gives 0"],
+    ),
+    "repeat": (
+        "Pipeline([3]).shuffle(4).task(minus_three).repeat(2).task(ten_over)",
+        ["gives 3", "minus_three gives 0"],
+    ),
+    "a repeated callable source": (
+        "Pipeline(numbers, 4).task(minus_three).repeat(2).task(ten_over)",
+        ["gives 3", "minus_three gives 0"],
+    ),
+    "concat": (
+        "Pipeline([1, 3]).filter(is_large).concat(Pipeline(numbers, 9).task(minus_three)).task(ten_over)",
+        ["gives 3", "minus_three gives 0"],
+    ),
+    "a leg of a split": (
+        "Pipeline([5, 3]).split(lambda n: (n, n - 3), n=2)[1].task(ten_over)",
+        ["gives 3", "gives (3, 0)"],
+    ),
+    "the leg of a gather": (
+        "(lambda odd, even: even.gather(odd.task(minus_three)))(*Pipeline([2, 3]).partition(is_odd)).task(ten_over)",
+        ["gives 3", "is_odd gives (3, SKIP)", "minus_three gives 0"],
+    ),
+    "legs of different depth": (
+        "(lambda p: p.task(str).filter(len).gather(p.explode(twice)))(Pipeline([5])).filter(is_number).task(ten_over)",
+        ["gives 5", "twice gives 0", "the item is kept"],
+    ),
+    "fused stages": (
+        "Pipeline([5, 3]).task(float).task(minus_three).task(ten_over).fuse()",
+        ["gives 3", "float gives 3.0", "minus_three gives 0.0"],
+    ),
+    "a handler on the way": (
+        "Pipeline(['a', '3']).task(int, on_error=lambda item, error: 3).task(minus_three).task(ten_over)",
+        ["gives 'a'", "its on_error gives 3", "minus_three gives 0"],
+    ),
+    "a text, character by character": ("Pipeline('70').task(int).task(ten_over)", ["gives '0'", "int gives 0"]),
+    "a failing reduce": (
+        "Pipeline([5, 3]).task(minus_three).reduce(0, add)",
+        ["gives 3", "minus_three gives 0", "initial"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WAYS)
+@pytest.mark.parametrize("executor", [None, "inline"])
+def test_a_replay_sends_the_item_from_its_source_through_every_stage_before(kept, kind, executor):
+    pipe, lines = WAYS[kind]
+    letter = kept.keep(pipe, executor)
+
+    done = kept.run("replay", letter)
+
+    said = done.stdout.splitlines()[2:]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert said[0].startswith("the source gives"), done.stdout
+    before = said[: said.index("fails again:")]
+    assert len(before) == len(lines), before
+    for line, text in zip(before, lines, strict=True):
+        assert text in line, before
+    assert "division by zero" in said[-1]
+
+
+def test_a_stage_on_the_way_that_was_mended_is_the_one_of_now(kept):
+    letter = kept.keep("Pipeline([5, 3]).task(minus_three).task(ten_over)")
+    kept.fix("return number - 3", "return number - 1")
+
+    done = kept.run("replay", letter)
+    alone = kept.run("replay", letter, "--alone")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stage 2/2 'ten_over' is given 2; in the run it was given 0" in done.stdout
+    assert done.stdout.endswith("works now: ten_over gives 5.0\n")
+    assert alone.returncode == 1
+    assert "the source" not in alone.stdout
+
+
+@pytest.mark.parametrize(
+    ("new", "code", "says"),
+    [
+        ("return SKIP", 0, "works now: stage 1/2 'minus_three' drops the item now, so it does not come to the stage"),
+        ("raise KeyError(number)", 1, "fails on the way, in stage 1/2 'minus_three':"),
+    ],
+)
+def test_an_item_that_does_not_come_through_any_more_says_where_it_went(kept, new, code, says):
+    letter = kept.keep("Pipeline([5, 3]).task(minus_three).task(ten_over)")
+    kept.fix("return number - 3", new)
+
+    done = kept.run("replay", letter)
+
+    assert done.returncode == code, done.stdout + done.stderr
+    assert says in done.stdout
+    assert "_runtime" not in done.stdout
+
+
+def test_a_debugger_stops_in_each_function_on_the_way(kept):
+    letter = kept.keep("Pipeline([5, 3]).task(minus_three).task(ten_over)")
+
+    done = kept.run("replay", letter, "--pdb", stdin="p 'first', number\nc\np 'second', number\nq\n")
+
+    assert "('first', 3)" in done.stdout
+    assert "('second', 0)" in done.stdout
+    assert done.stdout.count("-> ") == 2
+
+
+def test_a_debugger_is_entered_where_the_item_fails_on_the_way(kept):
+    letter = kept.keep("Pipeline([5, 3]).task(minus_three).task(ten_over)")
+    kept.fix("return number - 3", "return number - None")
+
+    done = kept.run("replay", letter, "--post-mortem", stdin="p 'it is', number\nq\n")
+
+    assert "-> return number - None" in done.stdout
+    assert "('it is', 3)" in done.stdout
+
+
+ALONE = {
+    "batch": ("Pipeline([5, 0]).task(abs).batch(2).task(mean)", "the batch 'batch' made it of several items"),
+    "a failing batch": (
+        "Pipeline([1, 0, 0, 0]).task(abs).batch(2, collate=mean)",
+        "what 'batch' was given is a batch of several items",
+    ),
+    "iterator": (
+        "Pipeline(iter([5, 3])).task(minus_three).task(ten_over)",
+        "its source is an iterator, which gives each item once",
+    ),
+    "set": (
+        "Pipeline({3}).task(minus_three).task(ten_over)",
+        "its source is no sequence, so it cannot be asked for one item",
+    ),
+    "both legs": (
+        "(lambda p: p.task(minus_three).gather(p.task(abs)))(Pipeline([5, 3])).task(ten_over)",
+        "its position does not tell by which leg of a gather it came",
+    ),
+    "a source that ends earlier": (
+        "Pipeline(numbers, 9).task(minus_three).task(ten_over)",
+        "its source ends before it comes to it",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_an_item_that_cannot_be_had_from_its_source_is_taken_as_the_failing_stage_was_given_it(kept, kind):
+    pipe, why = ALONE[kind]
+    if kind == "batch":
+        kept.more = """
+    def mean(members):
+        return 10 / (sum(members) - 5)
+    """
+    letter = kept.keep(pipe)
+    kept.fix("in range(count)", "in range(2)")
+
+    done = kept.run("replay", letter)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"only the stage that failed is run, on what it was given: {why}" in done.stdout
+    assert "division by zero" in done.stdout
+
+
+def test_what_the_source_gave_is_kept_with_the_letter_though_what_the_stage_was_given_cannot_be(kept):
+    letter = kept.keep("Pipeline([5, 3]).task(make_lock, executor='thread').task(len, executor='thread')", "thread")
+    fields = json.loads(letter.read_text())
+
+    done = kept.run("replay", letter)
+
+    assert fields["input"]["data"] is None
+    assert fields["origins"][0]["data"] is not None
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the source gives 5" in done.stdout
+    assert "object of type '_thread.lock' has no len()" in done.stdout
+
+
+def test_a_result_that_cannot_be_sent_fails_again_until_the_function_is_mended(kept):
+    letter = kept.keep("Pipeline([5, 3]).task(abs).task(make_lock)")
+
+    before = kept.run("replay", letter)
+    kept.fix("return threading.Lock()", "return number")
+    after = kept.run("replay", letter)
+
+    assert before.returncode == 1, before.stdout + before.stderr
+    assert "fails again: its result cannot be sent to the next stage: TypeError: cannot pickle" in before.stdout
+    assert after.returncode == 0, after.stdout + after.stderr
+
+
+@pytest.mark.parametrize("behind", ["", ".task(str)"])
+def test_a_result_that_cannot_be_rebuilt_is_made_again_of_what_the_source_gave(kept, behind):
+    letter = kept.keep(f"Pipeline([5, 3]).task(abs).task(bomb){behind}")
+    kept_item = json.loads(letter.read_text())["input"]["data"]
+
+    before = kept.run("replay", letter)
+    kept.fix("return Explodes(number) if number == 3 else number", "return number")
+    after = kept.run("replay", letter)
+
+    assert kept_item is None
+    assert before.returncode == 1, before.stdout + before.stderr
+    assert "abs gives 3" in before.stdout
+    assert "its result cannot be rebuilt where it is sent to: ValueError: boom while loading 3" in before.stdout
+    assert after.returncode == 0, after.stdout + after.stderr
+    assert "bomb gives 3" in after.stdout
+
+
+def test_a_part_of_an_explode_that_cannot_be_rebuilt_is_made_again(kept):
+    letter = kept.keep("Pipeline([5]).explode(lambda n: map(bomb, range(n))).task(str)")
+
+    done = kept.run("replay", letter)
+
+    assert json.loads(letter.read_text())["position"] == [0, 3]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "boom while loading 3" in done.stdout
+
+
+def test_without_its_item_and_without_its_source_nothing_can_be_run(kept):
+    letter = kept.keep("Pipeline(iter([5, 3])).task(bomb)")
+
+    done = kept.run("replay", letter)
+
+    assert done.returncode == 2
+    assert "it cannot be brought from its source: its source is an iterator" in done.stderr
