@@ -322,6 +322,7 @@ def main(control: int, lane: int, memory: int) -> None:
     # Whatever ends the main process tells us, and there is a good-bye to say.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it was held back until now
     sockets = socket.socket(fileno=lane)
     sockets.setblocking(False)
     Courier(socket.socket(fileno=control), sockets, memory if memory >= 0 else None).serve()

@@ -21,7 +21,8 @@ from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport.callables import install_main
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.rebuild import Main
-from olympipe_like._worker.startup import ignore_interrupts, keep_large_blocks
+from olympipe_like._worker.interrupts import ignore_interrupts
+from olympipe_like._worker.startup import keep_large_blocks
 
 KEYS_SECONDS = 1.0  # between two looks at who is allowed
 

@@ -15,6 +15,7 @@ from olympipe_like._remote import temporary
 from olympipe_like._remote.gateway_main import Join, Open, Opened
 from olympipe_like._remote.keys import KeyFolder
 from olympipe_like._transport.connection import Connection
+from olympipe_like._worker import interrupts
 from olympipe_like.errors import PipelineExecutionError
 
 OPEN_SECONDS = 10.0  # how long a fresh interpreter may take to listen
@@ -48,12 +49,13 @@ class Gateway:
         ours, theirs = socket.socketpair()
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            with interrupts.held_back():
+                self._process = subprocess.Popen(
+                    [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
         except BaseException:
             ours.close()
             raise

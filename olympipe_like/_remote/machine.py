@@ -29,6 +29,7 @@ from olympipe_like._remote.speech import Ended, Terms
 from olympipe_like._transport import codec, store
 from olympipe_like._transport.connection import Channel
 from olympipe_like._transport.progress_cell import ProgressCell
+from olympipe_like._worker import interrupts
 from olympipe_like._worker.loop import WorkerOrder
 from olympipe_like._worker.output import LogLevels
 from olympipe_like._worker.stacks import StackFile, show_on_signal
@@ -110,9 +111,12 @@ class Machine:
         passed = [theirs.fileno(), their_lane.fileno(), *memory]
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         numbers = [str(each) for each in (*passed[:2], *(memory or [-1]))]
-        courier = subprocess.Popen(
-            [sys.executable, *flags, "-c", _START, *numbers, _PACKAGE_HOME], pass_fds=passed, stdin=subprocess.DEVNULL
-        )
+        with interrupts.held_back():
+            courier = subprocess.Popen(
+                [sys.executable, *flags, "-c", _START, *numbers, _PACKAGE_HOME],
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+            )
         theirs.close()
         their_lane.close()
         self._courier = Channel(control)

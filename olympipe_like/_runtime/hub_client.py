@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from olympipe_like._transport.connection import Connection
+from olympipe_like._worker import interrupts
 from olympipe_like.errors import InternalError
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ class Hub:
         ours, theirs = map(_beyond_standard, socket.socketpair())
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # each run brings its own
-                stderr=None if _is_open(2) else subprocess.DEVNULL,
-            )
+            with interrupts.held_back():
+                self._process = subprocess.Popen(
+                    [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # each run brings its own
+                    stderr=None if _is_open(2) else subprocess.DEVNULL,
+                )
         except BaseException:
             ours.close()
             raise

@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import NamedTuple
 
+from olympipe_like._worker.interrupts import ignore_interrupts
 from olympipe_like._worker.output import LogLevels
 from olympipe_like._worker.stacks import show_on_signal
 
@@ -43,12 +44,6 @@ class Surroundings(NamedTuple):
         if os.environ != self.environment:
             os.environ.clear()
             os.environ.update(self.environment)
-
-
-def ignore_interrupts() -> None:
-    """Leave Ctrl-C to the caller: it ends the run, which ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def die_with(parent: int) -> None:

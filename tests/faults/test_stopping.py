@@ -253,7 +253,26 @@ def test_ctrl_c_during_the_start_leaves_nothing(start, pause):
     os.killpg(program.process.pid, signal.SIGINT)
 
     assert program.end() == -signal.SIGINT
-    assert "KeyboardInterrupt" in program.err
+    assert program.err.rstrip().endswith("KeyboardInterrupt")
+    assert_quiet(program)
+    program.check_nothing_is_left()
+
+
+def test_ctrl_c_at_any_moment_of_its_start_is_not_the_hubs_affair(start):
+    program = start(source="range(3)", then="print(pipe.wait_for_result())")
+
+    # As a terminal does, but to the hub alone, from before its first line on: only the caller may act on it.
+    while program.process.poll() is None:
+        for child in psutil.Process(program.process.pid).children():
+            try:
+                child.send_signal(signal.SIGINT)
+            except psutil.NoSuchProcess:
+                continue  # the program has ended it meanwhile
+        time.sleep(0.001)
+
+    assert program.end() == 0, program.err
+    assert program.out == "[0, 1, 2]\n"
+    assert program.err == ""
     program.check_nothing_is_left()
 
 
