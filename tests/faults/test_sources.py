@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
+from functools import partial
 
 import pytest
 
@@ -93,13 +96,26 @@ def test_an_item_of_the_source_that_cannot_be_rebuilt_is_told_as_the_sources():
 @pytest.mark.parametrize(
     ("die", "what"),
     [(be_killed, "its process was killed by SIGKILL (often the kernel's out-of-memory killer)"),
-     (exit_0, "its process exited with code 0")],
-    ids=["SIGKILL", "exit code 0"],
+     (exit_0, "its process exited with code 0"),
+     (partial(os._exit, 3), "its process exited with code 3"),
+     (partial(signal.raise_signal, signal.SIGTERM), "its process was ended by SIGTERM"),
+     (partial(signal.raise_signal, signal.SIGABRT), "its process crashed with SIGABRT")],
+    ids=["SIGKILL", "exit code 0", "exit code 3", "SIGTERM", "SIGABRT"],
 )  # fmt: skip
-def test_a_source_whose_process_dies_is_an_error_and_never_a_short_list(die, what):
-    def numbers():
-        yield from BEFORE
-        die()
+@pytest.mark.parametrize("form", ["generator", "async generator"])
+def test_a_source_whose_process_dies_is_an_error_and_never_a_short_list(die, what, form):
+    if form == "generator":
+
+        def numbers():
+            yield from BEFORE
+            die()
+
+    else:
+
+        async def numbers():
+            for number in BEFORE:
+                yield number
+            die()
 
     arrived, error = outcome(Pipeline(numbers).task(stage_one_ok, workers=2))
 

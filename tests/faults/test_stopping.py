@@ -464,6 +464,41 @@ def test_a_program_ends_though_a_stage_function_never_returns(start, work, then,
     program.check_nothing_is_left()
 
 
+HANGS = """
+import asyncio
+
+def hangs():
+    yield from range(3)
+    time.sleep(1000)
+
+async def hangs_async():
+    for number in range(3):
+        yield number
+    await asyncio.sleep(1000)
+
+def hangs_while_it_is_closed():
+    try:
+        yield from range(1000)
+    finally:
+        time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+@pytest.mark.parametrize("source", ["hangs()", "hangs", "hangs_async()", "hangs_async", "hangs_while_it_is_closed()"])
+@pytest.mark.parametrize(
+    "then",
+    ["for x in pipe:\n    if x == 2: break", "pipe.limit(3).wait_for_result()", "results = iter(pipe)\nnext(results)"],
+    ids=["break", "limit", "open iterator at exit"],
+)
+def test_a_source_that_never_returns_does_not_keep_the_program_alive(start, source, then, executor):
+    program = start(before=HANGS, source=source, then=then, executor=executor)
+
+    assert program.end() == 0
+    assert program.err == ""
+    program.check_nothing_is_left()
+
+
 @pytest.mark.parametrize("work", ["sleeps", "swallows all"])
 def test_a_thread_that_never_returns_does_not_keep_the_program_alive(start, work):
     program = start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import io
 import itertools
@@ -220,8 +221,29 @@ def test_a_source_that_fails_delivers_what_it_gave_and_then_its_error(n, where):
     assert "numbers_until_it_breaks" in str(caught.value)  # the traceback of the source
 
 
+@pytest.mark.parametrize("where", ["the caller", "a process of its own"])
+@pytest.mark.parametrize(
+    "error",
+    [StopAsyncIteration(), KeyboardInterrupt(), SystemExit(0), GeneratorExit(), asyncio.CancelledError()],
+    ids=repr,
+)
+def test_an_async_source_that_raises_something_odd_does_not_look_like_its_end(error, where):
+    async def items():
+        yield 1
+        raise error
+
+    source = items() if where == "the caller" else items
+    arrived = []
+
+    with pytest.raises(SourceFailed, match="after 1 items"):
+        f.take_all(doubled(source), into=arrived)
+
+    assert arrived == [2]
+
+
+@pytest.mark.parametrize("where", ["the caller", "a process of its own"])
 @pytest.mark.parametrize("error", [StopIteration("odd"), KeyboardInterrupt(), SystemExit(0), GeneratorExit()], ids=repr)
-def test_a_source_that_raises_something_odd_does_not_look_like_its_end(error):
+def test_a_source_that_raises_something_odd_does_not_look_like_its_end(error, where):
     class Source:
         def __init__(self):
             self.left = 3
@@ -243,7 +265,7 @@ def test_a_source_that_raises_something_odd_does_not_look_like_its_end(error):
             return next(broken())  # StopIteration becomes RuntimeError here, as in any generator
 
     with pytest.raises(PipelineExecutionError):
-        doubled(Source).wait_for_result()
+        doubled(Source() if where == "the caller" else Source).wait_for_result()
 
 
 def test_a_function_that_fails_to_make_its_source_is_reported():
