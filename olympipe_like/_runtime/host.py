@@ -51,7 +51,8 @@ class Host:
         self._port.replies.put(wire.NO_SLOT)  # wakes a worker that waits for a slot
         for executor in self.executors.values():
             executor.abandon()
-        self._thread.join()
+        if self._thread.ident is not None:  # else the run never began
+            self._thread.join()
         self._connection.close()
 
     def _listen(self) -> None:

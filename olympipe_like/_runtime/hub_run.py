@@ -78,7 +78,9 @@ class HubRun:
         self._feeds: list[tuple[Connection, threading.Thread]] = []
         self._in_hand: StageId | None = None
         self._tallies: tuple[StageTally, ...] = ()
+        self._has_begun = False
         self._over = False
+        self._is_given_back = False
         self.balanced = False  # the books are closed, and agree
         self._ended = False  # the hub has said its last
         self._early: deque[Message] = deque()  # came while something else was waited for
@@ -147,6 +149,7 @@ class HubRun:
             descriptors += [each.fileno() for each in theirs]
             order = self._order._replace(has_memory=self._memory is not None, descriptors=len(descriptors))
             self._hub.begin(order, descriptors)
+            self._has_begun = True
         finally:
             for each in theirs:
                 each.close()
@@ -255,7 +258,7 @@ class HubRun:
 
     def tallies(self) -> tuple[StageTally, ...]:
         """Return every stage's counts, asked for while the run goes on; from any thread."""
-        if self._results is None or self._over or self._ended:
+        if self._over or self._ended or not self._has_begun:
             return self._tallies
         heard = self._heard
         self._tell(wire.AskStatus())
@@ -282,18 +285,15 @@ class HubRun:
     def close(self) -> None:
         """End the run, if it has not ended, and give everything back."""
         with self._closing:
-            if self._over:
+            if self._is_given_back:
                 return
             try:
                 self.tallies()  # for the report; nobody can be asked later
             except InternalError:
                 pass  # the hub is dead, which whoever waits for results is told; here everything is given back
-            except BaseException:  # Ctrl-C, pressed again: the workers must end all the same
+            finally:  # Ctrl-C, pressed again: the workers must end all the same
                 self._over = True
                 self._give_back()
-                raise
-            self._over = True
-        self._give_back()
 
     def _give_back(self) -> None:
         if self._results is not None:
@@ -308,14 +308,17 @@ class HubRun:
             connection.close()
         hub, self._hub = self._hub, None
         try:
-            if hub is not None:
+            if hub is not None and self._has_begun:
                 hub_client.release(hub)
+            elif hub is not None:
+                hub.end(kill=True)  # it would never say that it is idle again
         finally:
             if self._results is not None:
                 self._results.close()
-            if self._memory is not None:
-                os.close(self._memory)
-                self._memory = None
+            memory, self._memory = self._memory, None
+            if memory is not None:
+                os.close(memory)
+        self._is_given_back = True
 
 
 def _pair(theirs: list[socket.socket]) -> Connection:

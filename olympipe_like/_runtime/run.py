@@ -112,6 +112,7 @@ class Run(Generic[T_co]):
         self._began = self._ended = 0.0
         self._shown = 0.0
         self._closed = False
+        self._closing = False
         self._entered = False
         self._collected: list[Failure] = []
         self._failures: list[FailedItem] = []
@@ -156,16 +157,22 @@ class Run(Generic[T_co]):
         self.close()
 
     def close(self) -> None:
-        """End the run, whatever it is doing."""
-        if self._closed:
+        """End the run, whatever it is doing.
+
+        A second call finishes what Ctrl-C broke off in the first: every generator around the results ends with one.
+        """
+        if self._closing or (self._closed and self._engine not in _open_engines):
             return
-        self._closed = True
-        self._ended = monotonic()
         try:
+            self._closing = True
+            if not self._closed:
+                self._closed = True
+                self._ended = monotonic()
             if self._engine is not None:
                 self._engine.close()
                 _open_engines.discard(self._engine)
         finally:
+            self._closing = False
             if self._progress is not None:
                 progress, self._progress = self._progress, None
                 try:

@@ -14,6 +14,9 @@ import psutil
 import pytest
 
 from olympipe_like import Pipeline
+from olympipe_like._runtime import hub_client
+from olympipe_like._runtime.hub_run import HubRun
+from olympipe_like._runtime.run import _open_engines as open_engines
 
 executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
 SOON = 5.0  # seconds, on a busy machine; the library itself takes some hundredths
@@ -531,6 +534,42 @@ def test_ctrl_c_runs_the_finally_of_the_callers_generator(script, eventually):
 
     assert done.returncode == -signal.SIGINT
     assert done.stdout == "closed\n"
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_ctrl_c_before_a_hub_is_told_of_its_run_is_neither_slow_nor_hidden(monkeypatch, executor):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hub_client.Hub, "begin", interrupted)
+
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline([1]).task(str).task(len, executor=executor).wait_for_result()
+
+    assert time.monotonic() - begin < hub_client.IDLE_SECONDS / 2
+    assert not open_engines
+
+
+def test_what_ctrl_c_breaks_off_when_a_run_ends_is_made_good(monkeypatch, eventually):
+    close, calls = HubRun.close, []
+
+    def interrupted_once(run):
+        calls.append(run)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        close(run)
+
+    iterator = iter(worker_ids())
+    pid = next(iterator)
+    monkeypatch.setattr(HubRun, "close", interrupted_once)
+
+    with pytest.raises(KeyboardInterrupt):
+        iterator.close()
+    del iterator
+
+    eventually(lambda: gc.collect() >= 0 and is_gone(pid))
+    assert not open_engines
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
