@@ -90,6 +90,13 @@ class Door:
         self._keys = {key.public: key for key in keys}
         return [key for public, key in before.items() if public not in self._keys]
 
+    def wait(self, seconds: float) -> None:
+        """Wait until something has come, at most so long."""
+        poller = self._zmq.Poller()
+        for handle in self.handles:
+            poller.register(handle, self._zmq.POLLIN)
+        poller.poll(seconds * 1000)
+
     def read(self) -> list[Incoming]:
         """Return what has come, after looking after the handshakes."""
         zmq = self._zmq

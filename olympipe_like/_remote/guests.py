@@ -26,6 +26,7 @@ from olympipe_like._remote.speech import Hello, Welcome
 
 BEAT_SECONDS = 0.25  # a closed connection is noticed at the next beat
 DIED = 1  # channel of a good-bye that somebody says for a machine whose main process is dead
+FAREWELL_SECONDS = 1.0  # for all machines to hear that the program has ended
 MOST_BODY_BYTES = 256 << 20  # of a message without its payload: failures and log records
 
 
@@ -234,12 +235,29 @@ class Guests:
                 self._drop(guest, lost=True, why="its key was revoked")
 
     def say_goodbye(self) -> None:
-        """Send everybody home: there will be no more runs."""
+        """Send everybody home: there will be no more runs. Waits a moment for each to say that it has heard.
+
+        A machine that has not read it when the connection ends never will: its ZeroMQ throws away what is unread. It
+        would then go on with work that nobody wants, until the silence has lasted `lost_after`.
+        """
+        waiting = set()
         for guest in self:
-            if guest.connection is not None:
-                self._door.send(guest.connection, Envelope(Kind.BYE, token=guest.session.token).pack(0))
+            bye = Envelope(Kind.BYE, token=guest.session.token).pack(0)
+            if guest.connection is not None and self._door.send(guest.connection, bye):
+                waiting.add(guest.connection)
+        until = monotonic() + FAREWELL_SECONDS
+        while waiting and (left := until - monotonic()) > 0:
+            self._door.wait(left)
+            waiting -= {incoming.connection for incoming in self._door.read() if _says_bye(incoming)}
 
     def _drop(self, guest: Guest, *, lost: bool, why: str) -> None:
         self._is_away(guest)
         if self._by_token.pop(guest.session.token, None) is not None:
             self._ears.left(guest, lost=lost, why=why)
+
+
+def _says_bye(incoming: Incoming) -> bool:
+    try:
+        return open_packet([frame.buffer for frame in incoming.frames]).kind is Kind.BYE
+    except ProtocolError:
+        return False  # it is too late to have words with it

@@ -133,6 +133,7 @@ class Visit:
                 self.is_welcome = False
                 self._say_hello(now)
             case Kind.BYE:
+                self._put(Envelope(Kind.BYE, token=envelope.token).pack(0))  # it waits to hear that we know
                 self._end("the hub has ended")
                 self._hello_at = now + HELLO_SECONDS
             case _:

@@ -17,6 +17,7 @@ import pytest
 
 from olympipe_like import Pipeline, PipelineExecutionError, WorkerLost
 from olympipe_like._remote import temporary
+from olympipe_like._remote.gateways import close_gateways
 from tests.remote.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(60)
@@ -238,6 +239,25 @@ def test_when_the_program_dies_its_workers_end_and_serve_the_next_one(machines, 
     eventually(lambda: not psutil.pid_exists(pid), 5)
     assert machine.process.poll() is None
     assert Pipeline(range(10)).task(str, executor=hub()).wait_for_result() == [str(n) for n in range(10)]
+
+
+@pytest.mark.fault("N05")
+def test_a_machine_that_is_slow_to_read_still_hears_that_the_program_has_ended(machines, hub, eventually):
+    machine = machines(1)
+    with (
+        Pipeline(range(100))
+        .task(lambda n: time.sleep(n and 30) or os.getpid(), executor=hub(lost_after=30.0))
+        .run() as run
+    ):
+        next(iter(run))
+        machine.signal(signal.SIGSTOP, everybody=True)
+        ending = threading.Thread(target=close_gateways)
+        ending.start()
+        time.sleep(0.4)
+        machine.signal(signal.SIGCONT, everybody=True)
+
+        eventually(lambda: "the session is over: the hub has ended" in machine.text, 5)
+        ending.join()
 
 
 def temporary_keys(address):
