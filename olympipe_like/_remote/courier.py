@@ -271,9 +271,9 @@ class Courier:
                 case wire.Ready():
                     self._say(worker, Says.READY)
                 case wire.Broken():
-                    self._say(worker, Says.BROKEN, plain_failure(message.failure) if plain else message.failure)
+                    self._say(worker, Says.BROKEN, plain_failure(message.failure, plain=plain))
                 case wire.Logged():
-                    self._say(worker, Says.LOGGED, plain_record(message.record) if plain else message.record)
+                    self._say(worker, Says.LOGGED, plain_record(message.record, plain=plain))
 
     def _grant(self, worker: _Worker, nbytes: int) -> wire.SlotGrant:
         if self._memory is None:
@@ -298,11 +298,8 @@ class Courier:
             worker.frames.popleft()
             if slot is not None:
                 self._slots.give_back(slot)
-        failure: object = answer.failure
-        records: tuple[object, ...] = answer.records
-        if worker.plain:
-            failure = plain_failure(answer.failure) if answer.failure is not None else None
-            records = tuple(map(plain_failure, answer.records))
+        failure = plain_failure(answer.failure, plain=worker.plain) if answer.failure is not None else None
+        records = tuple(plain_failure(record, plain=worker.plain) for record in answer.records)
         body = speech.pack_answer(number, answer, failure, records)
         if self._visit is not None and worker.is_wanted:
             self._visit.send(worker.channel, body, parts)

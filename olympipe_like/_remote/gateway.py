@@ -15,7 +15,7 @@ from olympipe_like._remote import speech
 from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._remote.guests import Guest, Guests
 from olympipe_like._remote.run_link import RunLink, Worker
-from olympipe_like._remote.serialising import failure_of, from_worker, record_of, to_worker
+from olympipe_like._remote.serialising import failure_of, from_worker, record_of, to_worker, with_failures
 from olympipe_like._remote.session import Buffer
 from olympipe_like._remote.speech import Says
 from olympipe_like._remote.vacancies import Vacancies
@@ -84,7 +84,7 @@ class Gateway:
 
     def run(self, worker: Worker, message: wire.Run, payload: list[Buffer]) -> None:
         """Send a frame to a worker."""
-        number = worker.next_number()
+        number = worker.conduct.given(message)
         serializer = worker.link.serializers[worker.stage]
         if serializer is not None:
             message, payload = to_worker(message, payload, serializer)
@@ -98,7 +98,7 @@ class Gateway:
 
     def stop(self, worker: Worker) -> None:
         """Let a worker close and end."""
-        worker.stopping = True
+        worker.conduct.stopping = True
         self._tell(worker, Says.STOP)
 
     def declined(self, link: RunLink, stage: StageId) -> None:
@@ -142,38 +142,39 @@ class Gateway:
         self._told(worker, says, values)
 
     def _answered(self, worker: Worker, values: Sequence[Any], payload: list[memoryview]) -> None:
-        plain = worker.link.needs[worker.stage].terms.plain
         nbytes = sum(piece.nbytes for piece in payload)
-        number, answer = speech.unpack_answer(worker.identity, values, nbytes, plain=plain)
-        if not worker.outstanding or worker.outstanding[0] != number:
-            raise ProtocolError(f"an answer to frame {number}, which it has not or has answered before")
-        if not answer.more:
-            worker.outstanding.popleft()
+        number, answer = speech.unpack_answer(worker.identity, values, nbytes)
+        worker.conduct.answers(number, answer)
+        passed_on = worker.passed_on.get(number) if answer.more else worker.passed_on.pop(number, None)
+        answer = with_failures(answer, passed_on, plain=self._is_plain(worker))
         pieces: list[Buffer] = list(payload)
         serializer = worker.link.serializers[worker.stage]
         if serializer is not None:
-            passed_on = worker.passed_on.get(number) if answer.more else worker.passed_on.pop(number, None)
-            answer, pieces = from_worker(answer, pieces, serializer, passed_on)
+            answer, pieces = from_worker(answer, pieces, serializer)
         worker.link.tell(answer, pieces)
+
+    def _is_plain(self, worker: Worker) -> bool:
+        return worker.link.needs[worker.stage].terms.plain
 
     def _told(self, worker: Worker, says: Says, values: Sequence[Any]) -> None:
         link, identity = worker.link, worker.identity
-        plain = link.serializers[worker.stage] is not None
+        plain = self._is_plain(worker)
+        worker.conduct.says(says)
         match says:
             case Says.STARTED:
                 link.tell(Based(identity, worker.guest.host, speech.one_int(values)))
             case Says.READY:
                 link.tell(wire.Ready(identity))
             case Says.BROKEN:
-                data = failure_of(speech.one_value(values)) if plain else speech.one_bytes(values)
-                link.tell(wire.Broken(identity, data))
+                link.tell(wire.Broken(identity, failure_of(speech.one_value(values), plain=plain)))
             case Says.LOGGED:
-                link.tell(wire.Logged(record_of(speech.one_value(values)) if plain else speech.one_bytes(values)))
+                link.tell(wire.Logged(record_of(speech.one_value(values), plain=plain)))
             case Says.ENDED:
                 ended = speech.unpack_ended(values)
+                worker.conduct.ends(ended)
                 self._forget(worker)
                 worker.guest.channels.discard(worker.channel)
-                link.tell(wire.Closed(identity) if worker.stopping else Lost(identity, *ended))
+                link.tell(wire.Closed(identity) if worker.conduct.stopping else Lost(identity, *ended))
                 self._fill()
             case Says.REFUSED:
                 text = speech.one_text(values)
@@ -194,7 +195,9 @@ class Gateway:
         for worker in [each for each in self._workers.values() if each.guest is guest]:
             self._vacancies[worker.link, worker.stage].lost(why)
             self._forget(worker)
-            worker.link.tell(wire.Closed(worker.identity) if worker.stopping else Left(worker.identity, lost, why))
+            worker.link.tell(
+                wire.Closed(worker.identity) if worker.conduct.stopping else Left(worker.identity, lost, why)
+            )
         verb = "is lost" if lost else "has left"
         self.note(f"worker {guest.title} {verb} ({why})", logging.WARNING if lost else logging.INFO)
 

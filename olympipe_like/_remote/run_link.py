@@ -9,7 +9,9 @@ from typing import NamedTuple, Protocol
 
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import Remote
+from olympipe_like._model.topology import StageSpec
 from olympipe_like._plan.layout import Label
+from olympipe_like._remote.conduct import Conduct
 from olympipe_like._remote.guests import Guest
 from olympipe_like._remote.serialising import serializer_of
 from olympipe_like._remote.session import Buffer
@@ -26,6 +28,7 @@ class StageNeed(NamedTuple):
     label: Label
     remote: Remote
     terms: Terms
+    spec: StageSpec
 
 
 class Worker:
@@ -37,16 +40,9 @@ class Worker:
         self.link = link
         self.stage = stage
         self.identity = identity
-        self.stopping = False
-        self.outstanding: deque[int] = deque()  # numbers of the frames it has
+        need = link.needs[stage]
+        self.conduct = Conduct(need.spec, need.terms.timeout)
         self.passed_on: dict[int, bytes] = {}  # failures of earlier stages in the frames it has
-        self._last = 0
-
-    def next_number(self) -> int:
-        """Return the number of one more frame that it is given."""
-        self._last += 1
-        self.outstanding.append(self._last)
-        return self._last
 
 
 class Desk(Protocol):

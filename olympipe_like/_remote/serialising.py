@@ -7,6 +7,7 @@ In front of each item is a byte: whether it is one, or why it could not be writt
 from __future__ import annotations
 
 import pickle
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -98,7 +99,7 @@ class Serializer:
         for blob in blobs:
             try:
                 items.append(self._read(blob))
-            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
                 items.append(_Problem(f"{type(error).__name__}: {error}"))
         return items, rest
 
@@ -122,8 +123,8 @@ def split(data: Buffer, buffers: Sequence[Buffer]) -> tuple[Any, list[bytes]]:
     rest, lengths = found
     if not all(type(length) is int and length > 0 for length in lengths) or sum(lengths) != len(buffers[0]):
         raise ProtocolError("items of other lengths than they say")
-    if not isinstance(rest, tuple) or not all(len(column) == len(lengths) for column in rest):
-        raise ProtocolError("paths of another number than items")
+    if not isinstance(rest, tuple) or not all(_is_column(column, len(lengths)) for column in rest):
+        raise ProtocolError("paths that are none, or of another number than items")
     blobs, at = [], 0
     for length in lengths:
         blobs.append(bytes(buffers[0][at : at + length]))
@@ -131,31 +132,67 @@ def split(data: Buffer, buffers: Sequence[Buffer]) -> tuple[Any, list[bytes]]:
     return rest, blobs
 
 
-def from_worker(
-    answer: wire.Answered, pieces: list[Buffer], serializer: Serializer, passed_on: bytes | None
-) -> tuple[wire.Answered, list[Buffer]]:
-    """Return an answer as the processes of this machine write it; ``passed_on``: the failure that came with the frame.
+def _is_column(column: object, count: int) -> bool:
+    # Of a hostile range the length may be more than `len` can say.
+    if isinstance(column, range):
+        return column[count:] == range(0) and (count == 0 or bool(column[count - 1 :]))
+    if isinstance(column, tuple) and not all(type(each) is int for each in column):
+        return False
+    return isinstance(column, array | tuple) and len(column) == count
+
+
+def with_failures(answer: wire.Answered, passed_on: bytes | None, *, plain: bool) -> wire.Answered:
+    """Return an answer whose failures, plain values so far, are records as everybody here writes them.
+
+    Parameters
+    ----------
+    answer : Answered
+        As a machine sent it.
+    passed_on : bytes or None
+        The failure that came with the frame.
+    plain : bool
+        Whether it was agreed that nothing in them is a pickle.
 
     Raises
     ------
     ProtocolError
-        If it is not what `Serializer.encode` makes.
+        If one is no failure.
     """
-    records = tuple(map(failure_of, answer.records))
-    failure = failure_of(answer.failure) if answer.failure is not None else None
+    records = tuple(failure_of(record, plain=plain) for record in answer.records)
+    failure = failure_of(answer.failure, plain=plain) if answer.failure is not None else None
     if failure is not None and passed_on is not None:
         ours, theirs = Failure.unpack(passed_on), Failure.unpack(failure)
         if (ours.path, ours.what) == (theirs.path, theirs.what):
             failure = passed_on  # of an earlier stage: here is its exception, too
-    parts: list[Buffer] = []
-    parcel = None
-    if answer.parcel is not None:
-        items, rest = serializer.decode_leniently(*_parts(answer.parcel.lengths, pieces))
-        if len(items) != answer.length:
-            raise ProtocolError("another number of items than it says")
-        parts = codec.encode(items, rest)
-        parcel = wire.Parcel(tuple(memoryview(part).nbytes for part in parts), None)
-    return answer._replace(parcel=parcel, failure=failure, records=records), parts
+    return answer._replace(failure=failure, records=records)
+
+
+def from_worker(
+    answer: wire.Answered, pieces: list[Buffer], serializer: Serializer
+) -> tuple[wire.Answered, list[Buffer]]:
+    """Return an answer with its items as the processes of this machine write them.
+
+    Raises
+    ------
+    ProtocolError
+        If they are not what `Serializer.encode` makes.
+    """
+    if answer.parcel is None:
+        return answer, []
+    items, rest = serializer.decode_leniently(*_parts(answer.parcel.lengths, pieces))
+    if len(items) != answer.length:
+        raise ProtocolError("another number of items than it says")
+    parts = _pickled(items, rest)
+    return answer._replace(parcel=wire.Parcel(tuple(memoryview(part).nbytes for part in parts), None)), parts
+
+
+def _pickled(items: list[Any], rest: Any) -> list[Buffer]:
+    """Return a frame as this machine's processes read it; what `loads` made and pickle refuses says so when read."""
+    while True:
+        try:
+            return codec.encode(items, rest)
+        except EncodingError as error:
+            items[error.index] = _Problem(f"{type(error.__cause__).__name__}: {error.__cause__}")
 
 
 def to_worker(run: wire.Run, pieces: list[Buffer], serializer: Serializer) -> tuple[wire.Run, list[Buffer]]:
@@ -262,7 +299,7 @@ def _msgpack() -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
 
 
 class PlainFailure(NamedTuple):
-    """A failure without its exception: the texts."""
+    """A failure as plain values, some of which may be pickles that only the caller opens."""
 
     stage: str
     place: str
@@ -275,51 +312,78 @@ class PlainFailure(NamedTuple):
     attempts: int
     collected: bool
     kind: str
+    no_input: str
+    exception: bytes | None
+    exception_type: bytes | None
+    input: bytes | None
 
 
-def plain_failure(data: bytes) -> tuple[Any, ...]:
-    """Return a failure of this machine's own workers as plain values."""
+def plain_failure(data: bytes, *, plain: bool) -> tuple[Any, ...]:
+    """Return a failure of this machine's own workers as plain values; ``plain``: without any pickle."""
     failure = Failure.unpack(data)
-    return tuple(getattr(failure, name) for name in PlainFailure._fields)
+    found = PlainFailure(*(getattr(failure, name) for name in PlainFailure._fields))
+    if not plain:
+        return found
+    return found._replace(exception=None, exception_type=None, input=None, no_input="its machine sends no pickles")
 
 
-def failure_of(values: Any) -> bytes:
+def failure_of(values: Any, *, plain: bool) -> bytes:
     """Return a failure that came as plain values, as everybody here writes it.
 
     Raises
     ------
     ProtocolError
-        If it is none.
+        If it is none, or holds a pickle where none was agreed on.
     """
     if not isinstance(values, tuple) or len(values) != len(PlainFailure._fields):
         raise ProtocolError("a failure of another shape")
     found: Any = PlainFailure(*values)
     texts = (found.stage, found.place, found.what, found.position, found.item, found.worker, found.traceback)
+    pickles = (found.exception, found.exception_type, found.input)
     path = found.path
     fits = (
-        all(isinstance(text, str) for text in texts)
+        all(isinstance(text, str) for text in (*texts, found.no_input))
         and (path is None or (isinstance(path, tuple) and all(type(each) is int for each in path)))
         and type(found.attempts) is int
         and isinstance(found.collected, bool)
         and found.kind in ("stage", "worker")
+        and all(each is None or (isinstance(each, bytes) and not plain) for each in pickles)
     )
     if not fits:
         raise ProtocolError("a failure of another shape")
-    return Failure(**found._asdict(), no_input="its machine sends no pickles").pack()
+    return Failure(**found._asdict()).pack()
 
 
-def plain_record(data: bytes) -> dict[str, Any]:
-    """Return a log record of this machine's own workers as plain values; what the user added is left out."""
-    found, _ = pickle.loads(data)
-    return {name: value for name, value in found.items() if isinstance(value, str | int | float | bool | None)}
+def plain_record(data: bytes, *, plain: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return a log record of this machine's own workers as plain values; ``plain``: without what the user added."""
+    found, extras = pickle.loads(data)
+    return {name: value for name, value in found.items() if _is_value(value)}, {} if plain else extras
 
 
-def record_of(values: Any) -> bytes:
-    """Return a log record that came as plain values, as everybody here writes it."""
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+def record_of(values: Any, *, plain: bool) -> bytes:
+    """Return a log record that came as plain values, as everybody here writes it.
+
+    Raises
+    ------
+    ProtocolError
+        If it is none, or holds a pickle where none was agreed on.
+    """
+    if not isinstance(values, tuple) or len(values) != 2 or not all(isinstance(each, dict) for each in values):
         raise ProtocolError("a log record of another shape")
-    if not isinstance(values.get("name"), str) or type(values.get("levelno")) is not int:
+    found, extras = values
+    fits = (
+        all(isinstance(name, str) for name in (*found, *extras))
+        and isinstance(found.get("name"), str)
+        and type(found.get("levelno")) is int
+        and all(_is_value(value) for value in found.values())
+        and all(isinstance(value, bytes) and not plain for value in extras.values())
+    )
+    if not fits:
         raise ProtocolError("a log record of another shape")
-    if not all(isinstance(value, str | int | float | bool | None) for value in values.values()):
-        raise ProtocolError("a log record of another shape")
-    return pickle.dumps((values, {}), protocol=5)
+    return pickle.dumps((found, extras), protocol=5)
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    return isinstance(value, str | float | None)

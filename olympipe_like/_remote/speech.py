@@ -1,5 +1,7 @@
 """What hub and machines say to each other across the network, as plain values: never a pickle, but for the opaque ones.
 
+Opaque are items, functions, exceptions, and what users add to log records.
+
 A message has a body (what it is, and its fields) and may have a payload: the bytes of a frame's items. Everything that
 comes from a machine is checked here for its shape, before anybody acts on it.
 """
@@ -171,8 +173,10 @@ def pack_answer(number: int, answer: wire.Answered, failure: object, records: tu
     )
 
 
-def unpack_answer(worker: WorkerId, values: Sequence[Any], nbytes: int, *, plain: bool) -> tuple[int, wire.Answered]:
+def unpack_answer(worker: WorkerId, values: Sequence[Any], nbytes: int) -> tuple[int, wire.Answered]:
     """Return the number of the frame that is answered, and the answer (its parcel inline, no slot returned).
+
+    Failures in it are plain values still: `serialising.with_failures` makes records of them.
 
     Raises
     ------
@@ -192,7 +196,7 @@ def unpack_answer(worker: WorkerId, values: Sequence[Any], nbytes: int, *, plain
         _ints(row)
         _need(min(row) >= 0, "a count below 0")
     for record in (*records, *([failure] if failure is not None else [])):
-        _need(isinstance(record, tuple if plain else bytes), "a failure of another form than agreed")
+        _need(isinstance(record, tuple), "a failure of another shape")
     parcel = wire.Parcel(lengths, None) if lengths is not None else None
     made = tuple(OpCounts(*row) for row in counts)
     return number, wire.Answered(
@@ -216,13 +220,6 @@ def unpack_ended(values: Sequence[Any]) -> Ended:
     """Return how a worker ended."""
     _is(values, (int, type(None)), int, (int, type(None)), bool, bool)
     return Ended(*values)
-
-
-def one_bytes(values: Sequence[Any]) -> bytes:
-    """Return the only field of a message, some bytes."""
-    _is(values, bytes)
-    data: bytes = values[0]
-    return data
 
 
 def one_value(values: Sequence[Any]) -> Any:

@@ -116,7 +116,9 @@ class RemoteStages:
                 classes=dict(order.classes),
             )
             # The functions are in the terms, by value; as they are they may not pickle.
-            needs[stage.spec.id] = StageNeed(stage.labels[stage.main], replace(remote, dumps=None, loads=None), terms)
+            needs[stage.spec.id] = StageNeed(
+                stage.labels[stage.main], replace(remote, dumps=None, loads=None), terms, stage.spec
+            )
         return needs
 
 

@@ -227,7 +227,10 @@ def _find_culprit(data: Buffer, buffers: Sequence[Buffer]) -> DecodingError:
         frame = reader._unframer.current_frame
         if frame is not None:
             place -= len(frame.getbuffer()) - frame.tell()
-        index = bisect_left(_item_starts(stream), place) - 1
+        try:
+            index = bisect_left(_item_starts(stream), place) - 1
+        except (ValueError, LookupError):  # it is no pickle at all
+            return DecodingError(0, [], None)
         levels = [*reader.metastack, reader.stack]
         if index >= 0 and len(levels[0]) > 1:
             rest, built = levels[0][0], levels[0][1] + (levels[1] if len(levels) > 1 else [])

@@ -107,7 +107,7 @@ def test_any_values_are_a_message_or_a_protocol_error(value):
     for read in (
         lambda: speech.unpack(fields.pack(value)),
         lambda: speech.unpack_hello(fields.pack(value)),
-        lambda: speech.unpack_answer(0, value if isinstance(value, tuple) else (value,), 0, plain=False),
+        lambda: speech.unpack_answer(0, value if isinstance(value, tuple) else (value,), 0),
         lambda: speech.unpack_ended(value if isinstance(value, tuple) else (value,)),
         lambda: speech.one_text((value,)),
     ):

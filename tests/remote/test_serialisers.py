@@ -48,6 +48,21 @@ def test_order_filters_and_explode_hold_with_msgpack(machines, hub):
     assert pipe.wait_for_result() == [m for n in range(300) if n % 3 for m in (n, -n)]
 
 
+def test_what_steps_that_remember_make_travels_with_msgpack(machines, hub):
+    machines(2)
+    there = hub(serializer="msgpack")
+    numbers = Pipeline(range(50)).task(same, executor=there)
+
+    batches = numbers.batch(7).task(sum, executor=there)
+    windows = numbers.window(3).task(sum, executor=there)
+    total = numbers.reduce(0, lambda n, so_far: n + so_far).task(same, executor=there)
+
+    assert batches.wait_for_result() == [sum(range(n, min(n + 7, 50))) for n in range(0, 50, 7)]
+    assert windows.wait_for_result() == [3 * n for n in range(1, 49)]
+    assert total.wait_for_result() == [sum(range(50))]
+    assert numbers.batch(7).repeat(2).task(len, executor=there).wait_for_result() == [7, 7, 7, 7, 7, 7, 7, 1] * 2
+
+
 class Point:
     def __init__(self, x):
         self.x = x
@@ -111,6 +126,32 @@ def test_a_result_that_cannot_be_read_is_its_items_failure(machines, hub):
 
     with pytest.raises(StageFailed, match=r"no sevens"):
         pipe.wait_for_result()
+
+
+def test_an_item_read_as_what_cannot_be_pickled_is_told_and_ends_nothing_else(machines, hub):
+    machines(1)
+    there = hub(
+        dumps=lambda item: str(item).encode(), loads=lambda data: threading.Lock() if data == b"7" else int(data)
+    )
+    pipe = Pipeline([1, 2, 7, 4]).task(lambda n: n if isinstance(n, int) else 7, executor=there)
+
+    with pytest.raises(StageFailed, match=r"cannot pickle '_thread.lock' object"):
+        pipe.wait_for_result()
+    assert Pipeline([1, 2]).task(lambda n: n * 2, executor=there).wait_for_result() == [2, 4]
+
+
+def test_functions_that_end_programs_end_no_gateway(machines, hub):
+    machines(1)
+
+    def leave(data):
+        if data == b"6":
+            raise SystemExit(3)
+        return int(data)
+
+    there = hub(dumps=lambda item: str(item).encode(), loads=leave)
+
+    with pytest.raises(StageFailed, match=r"SystemExit: 3"):
+        Pipeline([1, 2, 3]).task(lambda n: n * 2, executor=there).wait_for_result()
 
 
 def test_failures_and_records_arrive_as_texts(machines, hub, caplog):
