@@ -130,7 +130,8 @@ class opmethod:  # noqa: N801 - a decorator
     def __init__(self, target: Callable[..., Any], **options: Unpack[NodeOptions]) -> None:
         if not callable(target):
             raise PlanTypeError(f"opmethod ({call_site()}): expected a function, got {type(target).__name__}")
-        functools.update_wrapper(self, target)
+        # Not what a class has in its ``__dict__``: its ``__reduce__`` would be taken for ours.
+        functools.update_wrapper(self, target, updated=() if isinstance(target, type) else ("__dict__",))
         self.evaluated = target  # what a plan calls
         self.options = options
 

@@ -11,8 +11,10 @@ import cloudpickle
 import dill
 import pytest
 
+import olympipe_like.graph as og
 from olympipe_like import Pipeline
 from olympipe_like.graph import Graph, control_dependencies, func_op, graph_function, lazy_constant, placeholder
+from olympipe_like.graph.ready_made import names
 from tests.graph import functions as f
 
 PICKLERS = [pickle, dill, cloudpickle]
@@ -208,3 +210,18 @@ def test_a_graph_of_a_script_runs_in_workers(script):
     """)
 
     assert out.strip() == "[1.0, 2.0] [1, 4] False"
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_ready_made_function_can_be_pickled(name):
+    made = getattr(og, name)
+
+    assert pickle.loads(pickle.dumps(made)).evaluated is made.evaluated
+
+
+def test_built_in_classes_work_in_the_nodes_of_a_pipeline():
+    with Graph() as graph:
+        words = placeholder("words")
+        og.list_(og.zip_(og.map_(len, words), og.reversed_(words))).set_name("pairs")
+
+    assert Pipeline([["a", "to"]]).graph_task(graph, "pairs", ["words"]).wait_for_result() == [[(1, "to"), (2, "a")]]
