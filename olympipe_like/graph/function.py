@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from olympipe_like._plan.call_site import call_site
@@ -114,11 +115,26 @@ class GraphFunction:
         if type(inputs) is Operation:
             return {inputs: item}
         if isinstance(inputs, tuple):
-            return dict(zip(inputs, item, strict=True))
+            values = tuple(islice(item, len(inputs) + 1))
+            if len(values) != len(inputs):
+                raise ValueError(self._mismatch(len(values)))
+            return dict(zip(inputs, values, strict=True))
         found = inputs(item)
         if not isinstance(found, Mapping):
             raise TypeError(f"inputs must return a mapping of nodes or names to values, got {type(found).__name__}")
         return dict(found)
+
+    def _mismatch(self, count: int) -> str:
+        assert isinstance(self._inputs, tuple)
+        wanted = len(self._inputs)
+        found = f"more than {wanted}" if count > wanted else str(count)
+        names = _list([each.name for each in self._inputs])
+        text = f"inputs are {wanted} nodes ({names}), and the item has {found} values"
+        return (
+            f"{text}; where an item is itself the value of one node, give that node and no list"
+            if wanted == 1
+            else text
+        )
 
     def __repr__(self) -> str:
         return f"<graph function {self.__name__!r}>"

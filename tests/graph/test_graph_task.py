@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from olympipe_like import Pipeline
-from olympipe_like.graph import Graph, conditional, placeholder
+from olympipe_like.graph import Graph, conditional, graph_function, placeholder
 from tests.graph import functions as f
 
 
@@ -50,3 +50,20 @@ def test_what_is_wrong_is_refused_where_it_is_written():
         Pipeline([1]).graph_task(f.item_graph(), "root", "table")
     with pytest.raises(TypeError, match=r"unknown option .colour."):
         Pipeline([1]).graph_task(f.item_graph(), "root", "x", colour=1)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "item", "text"),
+    [
+        (["x"], "ab", r"inputs are 1 nodes \('x'\), and the item has more than 1 values; where an item is itself"),
+        (["x", "y"], (1,), r"inputs are 2 nodes \('x', 'y'\), and the item has 1 values$"),
+        (["x", "y"], range(10**12), r"and the item has more than 2 values$"),
+    ],
+)
+def test_an_item_of_another_number_of_values_than_inputs_says_so(inputs, item, text):
+    with Graph() as graph:
+        for name in inputs:
+            placeholder(name)
+
+    with pytest.raises(ValueError, match=text):
+        graph_function(graph, inputs, inputs)(item)

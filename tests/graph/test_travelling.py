@@ -224,4 +224,4 @@ def test_built_in_classes_work_in_the_nodes_of_a_pipeline():
         words = placeholder("words")
         og.list_(og.zip_(og.map_(len, words), og.reversed_(words))).set_name("pairs")
 
-    assert Pipeline([["a", "to"]]).graph_task(graph, "pairs", ["words"]).wait_for_result() == [[(1, "to"), (2, "a")]]
+    assert Pipeline([["a", "to"]]).graph_task(graph, "pairs", "words").wait_for_result() == [[(1, "to"), (2, "a")]]
