@@ -19,6 +19,7 @@ class WorkerTally(NamedTuple):
     busy: float  # seconds
     seen_at: float | None  # the last sign of life of its machine (`monotonic`, seconds); None: not known, or here
     left: bool  # it is lost, or has left
+    seconds: float  # from its start to its last answer
 
 
 class StageTally(NamedTuple):
@@ -70,6 +71,7 @@ class WorkerStats:
     busy: float  # seconds in user code and (un)pickling
     last_seen: float | None  # seconds since its machine gave a sign of life; None: it is this one, or has left
     left: bool  # it is lost, or has left
+    seconds: float  # from its start to its last answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import warnings
 from typing import Any, Protocol, TextIO
 
 from olympipe_like._model.stats import RunStats
-from olympipe_like._observe.lines import Line, Speed, fold, lay_out
+from olympipe_like._observe.lines import Line, Speed, fold, lay_out, line_of_workers
 from olympipe_like._observe.screen import Screen, Surface
 
 
@@ -24,6 +24,7 @@ class Bars:
         self._bars: list[_Bar] = []
         self._shown: tuple[range, ...] = ()  # the stages on each line: one, or several folded together
         self._speeds: tuple[Speed, ...] = ()
+        self._above = 0  # lines of others
 
     def draw(self, stats: RunStats) -> None:
         """Bring every line up to date."""
@@ -33,12 +34,15 @@ class Bars:
         speeds = [speed.update(stage, stats) for speed, stage in zip(self._speeds, stats.stages, strict=True)]
         size = None if _draws_widgets() else self._screen.size()
         lines = lay_out(stats, speeds, self._shown, size and size.columns)
-        if self._bars:
-            for bar, line in zip(self._bars, lines, strict=True):
-                bar.draw(line, size)
-        else:
-            above = self._lines_above()
-            self._bars = [_bar_class()(line, self._screen, above + at, size) for at, line in enumerate(lines)]
+        workers = line_of_workers(stats, size and size.columns)
+        if workers is not None and (len(self._bars) > len(lines) or len(lines) < self._room(len(lines) + 1)):
+            lines.append(workers)  # once it is there it stays: those who have come do not become unknown
+        if not self._bars:
+            self._above = self._lines_above()
+        for bar, line in zip(self._bars, lines, strict=False):
+            bar.draw(line, size)
+        for at in range(len(self._bars), len(lines)):
+            self._bars.append(_bar_class()(lines[at], self._screen, self._above + at, size))
         self._screen.show()
 
     def close(self, *, finished: bool) -> None:

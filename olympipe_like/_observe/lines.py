@@ -13,11 +13,14 @@ from olympipe_like._model.stats import RunStats, StageStats
 from olympipe_like._observe.bottleneck import ENDS, Limit, find_bottleneck, shares
 from olympipe_like._observe.report import handled
 from olympipe_like._observe.text import columns, grouped, left, one_line, percent, rate, right
+from olympipe_like._observe.workers import hosts_in_words
 
 _SMALLEST_BAR = 8  # columns; what else is said gives way to it
 _LONGEST_NAME = 24  # columns
 _SPEED_OVER = 3.0  # seconds: what a line's rate looks back on, so that it neither jumps nor lags
 _JUDGE_AFTER = 1.0  # seconds; before, the bottleneck would jump from line to line
+
+_WIDEST = 200  # columns, where nobody knows how many there are
 
 _MARK, _ARROW = "<- bottleneck", "<-"
 _HEAD = ("name", "workers")
@@ -122,6 +125,14 @@ def lay_out(stats: RunStats, speeds: Sequence[float], shown: Sequence[range], wi
         )
         for line in shown
     ]
+
+
+def line_of_workers(stats: RunStats, width: int | None) -> Line | None:
+    """Return the line below the stages that says which machines work, if others may."""
+    if not stats.workers:
+        return None
+    words = hosts_in_words(stats.workers) or "none"
+    return Line(one_line(f"workers: {words}", width or _WIDEST), folded=True)
 
 
 def _cells(stage: StageStats, elapsed: float, speed: float, longest: int, *, limits: bool) -> dict[str, str]:

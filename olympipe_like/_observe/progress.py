@@ -20,6 +20,7 @@ from olympipe_like._observe.lines import of_expected
 from olympipe_like._observe.report import Report, handled
 from olympipe_like._observe.screen import Surface, find_surface
 from olympipe_like._observe.text import grouped, rate, seconds
+from olympipe_like._observe.workers import hosts_in_words
 
 _LOGGER = logging.getLogger("olympipe_like")
 
@@ -124,7 +125,8 @@ def _log_line(stats: RunStats) -> str:
     if failed:
         counts.append(f"{grouped(failed)} failed")
     head = "finished after" if stats.finished else "running for"
-    return f"{head} {seconds(stats.elapsed)}: {'; '.join(counts)}. {Report(stats).verdict()}"
+    hosts = f" Workers: {words}." if (words := hosts_in_words(stats.workers)) else ""
+    return f"{head} {seconds(stats.elapsed)}: {'; '.join(counts)}. {Report(stats).verdict()}{hosts}"
 
 
 class _Bars(Progress):

@@ -121,7 +121,7 @@ class Report:
     def __str__(self) -> str:
         rows = [_HEADINGS, *(_row(stage, self.elapsed) for stage in self.stages)]
         proof = ["Every item is accounted for."] if self.stats.balanced else []
-        workers = ["", *table_of_workers(self.workers, self.elapsed)] if self.workers else []
+        workers = ["", *table_of_workers(self.workers)] if self.workers else []
         return "\n".join([self._headline(), *table(rows), *workers, "", *proof, self.verdict()])
 
     def _repr_html_(self) -> str:

@@ -116,6 +116,7 @@ class RemoteWorkers:
         if worker is None or worker.stopping:
             return
         worker.left = True
+        self._crew.never_began(worker)
         label = worker.stage.label
         failure = Failure(
             kind="worker",

@@ -38,6 +38,7 @@ class HubWorker:
         self.items = 0  # answered, as far as they are counted
         self.busy = 0.0
         self.left = False  # it was lost, or has left
+        self.began_at = self.answered_at = monotonic()
 
 
 class HubWorkers:
@@ -91,6 +92,11 @@ class HubWorkers:
         if worker.process is not None and worker.process.cell is not None and worker.stage.timeout is not None:
             self._deadlines.watch(identity, worker.process.cell, worker.stage.timeout)
 
+    def never_began(self, worker: HubWorker) -> None:
+        """Forget a worker that its machine did not start: there is nothing to show of it."""
+        if worker.pid is None:
+            self._shown.remove(worker)
+
     def processes(self) -> list[StageProcess]:
         """Return all processes, and what each is there for."""
         workers = [
@@ -114,6 +120,7 @@ class HubWorkers:
         if worker.stage.gateway is not None:
             worker.items += message.counts[0].items_in if message.counts else 0
             worker.busy += message.seconds
+            worker.answered_at = monotonic()
         if message.more:
             return
         worker.in_hand -= 1
@@ -125,7 +132,8 @@ class HubWorkers:
             return tallies
         made: dict[StageId, tuple[WorkerTally, ...]] = {}
         for each in self._shown:
-            one = WorkerTally(each.slot, each.host, each.pid, each.items, each.busy, each.seen_at, each.left)
+            seconds = each.answered_at - each.began_at
+            one = WorkerTally(each.slot, each.host, each.pid, each.items, each.busy, each.seen_at, each.left, seconds)
             made[each.stage.spec.id] = (*made.get(each.stage.spec.id, ()), one)
         return tuple(tally._replace(workers=made.get(tally.stage, ())) for tally in tallies)
 

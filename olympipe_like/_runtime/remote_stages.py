@@ -35,6 +35,7 @@ def worker_stats(stage: LaidStage, tally: StageTally) -> list[WorkerStats]:
             busy=each.busy,
             last_seen=None if each.left or each.seen_at is None else max(now - each.seen_at, 0.0),
             left=each.left,
+            seconds=each.seconds,
         )
         for each in tally.workers
     ]

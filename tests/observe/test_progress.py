@@ -18,6 +18,7 @@ import tqdm as tqdm_package
 from hypothesis import given
 from hypothesis import strategies as st
 
+from olympipe_like._model.stats import WorkerStats
 from olympipe_like._observe.lines import fold, lay_out
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.text import columns
@@ -122,6 +123,22 @@ def test_a_source_that_gives_more_than_its_length_loses_its_total(terminal):
     assert "1 000" not in line
     assert bar_of(line).strip() == ""
     progress.close()
+
+
+@of_size(24, 120)
+def test_workers_of_other_machines_that_come_get_a_line_below_the_stages(terminal):
+    progress = show_on(terminal.stream)
+    far = WorkerStats("decode", "1.0", "nodeb", 7, 90, 1.8, 0.1, left=False, seconds=2.0)
+    progress.update(at(1.0))
+
+    progress.update(replace(at(2.0), workers=(far,)))
+    progress.update(replace(at(3.0), workers=(replace(far, items=110),)))
+    progress.update(replace(at(4.0, finished=True), workers=(replace(far, left=True),)))
+    progress.close()
+
+    lines = terminal.look().lines
+    assert [line.split()[0] for line in lines if line] == ["walk", "decode", "save", "results", "workers:"]
+    assert lines[4].strip() == "workers: none"
 
 
 def test_updates_redraw_in_place_and_the_end_leaves_every_line(terminal):
