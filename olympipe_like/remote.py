@@ -88,7 +88,7 @@ def remote(
             )
     else:
         checks.path(where, "keys", keys)
-        folder = os.fspath(keys)
+        folder = os.path.abspath(os.path.expanduser(os.fspath(keys)))  # noqa: PTH100, PTH111 - links stay as they are
         from olympipe_like._remote.keys import KeyFolder  # with it comes ZeroMQ
 
         KeyFolder(folder).own()

@@ -23,6 +23,7 @@ from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
 from olympipe_like._transport.connection import Channel
 
+COMPLAIN_SECONDS = 3.0  # without a hub, before the reason is said
 REFUSED_CODE = 3  # exit code of a machine that the hub will not have
 
 
@@ -62,6 +63,7 @@ class Courier:
         self._visit: Visit | None = None
         self._order: Visiting | None = None
         self._alone_since = monotonic()
+        self._complaint = ""  # said since there was a hub
         self._is_over = False
 
     def serve(self) -> None:
@@ -106,8 +108,14 @@ class Courier:
         assert self._order is not None
         if self._visit.session is not None:
             self._alone_since = monotonic()
-        elif self._order.linger is not None and monotonic() - self._alone_since > self._order.linger:
+            self._complaint = ""
+            return
+        alone = monotonic() - self._alone_since
+        if self._order.linger is not None and alone > self._order.linger:
             self._end(f"no hub at {self._order.address} for {self._order.linger:g} s", 0)
+        elif alone > COMPLAIN_SECONDS and not self._complaint:
+            self._complaint = self._visit.trouble()
+            self._control.send(Tell(self._complaint))
 
     def _end(self, text: str, code: int) -> None:
         if not self._is_over:

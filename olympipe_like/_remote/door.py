@@ -47,7 +47,6 @@ class Door:
         self._z85 = import_module("zmq.utils.z85")
         self._note = note
         self._keys: dict[str, PublicKey] = {}
-        self.refused = 0
         self._refused_at: Counter[str] = Counter()  # since the last line about that address
         self._told_at: dict[str, float] = {}
         _have_many_descriptors()
@@ -69,9 +68,8 @@ class Door:
         router.sndhwm = 0  # bounded by what workers may have in hand
         router.rcvhwm = MOST_WAITING
         router.ipv6 = "[" in address
-        events = (
-            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-        )
+        # Not those of keys that are not allowed: the porter tells of them, with their address.
+        events = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         self._monitor = router.get_monitor_socket(events)
         try:
             router.bind(address)
@@ -104,7 +102,7 @@ class Door:
             self._admit()
         while self._monitor.poll(0):
             self._monitor.recv_multipart()
-            self._refuse("an address that did not finish its handshake")
+            self._refuse("", "that did not finish the handshake")
         found: list[Incoming] = []
         while len(found) < MOST_WAITING:
             try:
@@ -140,20 +138,21 @@ class Door:
         if domain == DOMAIN.encode() and mechanism == b"CURVE" and len(credentials) == 1:
             key = self._keys.get(self._z85.encode(credentials[0]).decode())
         if key is None:
-            self._refuse(address.decode(errors="replace"))
+            origin = address.decode(errors="replace")
+            self._refuse(origin, f"from {origin}: no key that is allowed")
             self._porter.send_multipart([version, request, b"400", b"not allowed", b"", b""])
         else:
             self._porter.send_multipart([version, request, b"200", b"OK", key.public.encode(), b""])
 
-    def _refuse(self, address: str) -> None:
-        self.refused += 1
+    def _refuse(self, address: str, which: str) -> None:
         self._refused_at[address] += 1
         now = monotonic()
         if now - self._told_at.get(address, -TELL_SECONDS) >= TELL_SECONDS:
             if len(self._told_at) > 1000:
                 self._told_at.clear()
             self._told_at[address] = now
-            self._note(f"refused {self._refused_at.pop(address)} connections from {address}: no key that is allowed")
+            count = self._refused_at.pop(address)
+            self._note(f"refused {count} connection{'' if count == 1 else 's'} {which}")
 
 
 def _have_many_descriptors() -> None:

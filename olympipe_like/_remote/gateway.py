@@ -37,7 +37,6 @@ class Gateway:
         self._workers: dict[tuple[Guest, int], Worker] = {}
         self._notes: list[Noted] = []
         self._look_at = 0.0
-        self.late = 0  # answers of workers that had lost what they answer
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -115,10 +114,10 @@ class Gateway:
         """A machine is there, for the first time or again."""
         if not guest.is_known:
             guest.is_known = True
-            self.note(
-                f"worker {guest.title} has come, with {guest.workers} worker{'' if guest.workers == 1 else 's'}",
-                logging.INFO,
-            )
+            text = f"worker {guest.title} has come, with {guest.workers} worker{'' if guest.workers == 1 else 's'}"
+            if late := self.guests.count_of_late(guest.key):
+                text += f"; {late} packets of a session that was over came late and were dropped"
+            self.note(text, logging.INFO)
         self._fill()
 
     def said(self, guest: Guest, channel: int, body: bytes, payload: list[memoryview]) -> None:
@@ -132,8 +131,7 @@ class Gateway:
                 return
             if not guest.had(channel):
                 raise ProtocolError("a message from a worker that never was")
-            self.late += says is Says.ANSWERED
-            return
+            return  # its run is over
         if says is Says.ANSWERED:
             self._answered(worker, values, payload)
             return
@@ -179,11 +177,14 @@ class Gateway:
             case Says.REFUSED:
                 text = speech.one_text(values)
                 vacancy = self._vacancies[link, worker.stage]
+                is_news = worker.guest.session.token not in vacancy.refused  # else its machine's other workers said it
                 vacancy.refused.add(worker.guest.session.token)
                 vacancy.lost(f"worker {worker.guest.title} was refused: {text}")
                 self._forget(worker)
                 worker.guest.channels.discard(worker.channel)
-                link.tell(Noted(logging.WARNING, f"{vacancy.place}: worker {worker.guest.title} was refused: {text}"))
+                if is_news:
+                    note = f"{vacancy.place}: worker {worker.guest.title} was refused: {text}"
+                    link.tell(Noted(logging.WARNING, note))
                 link.tell(Left(identity, lost=False, why=text))
                 self._fill()
             case _:

@@ -50,6 +50,7 @@ class Join(NamedTuple):
     needs: dict[StageId, StageNeed]
     has_memory: bool
     lost_after: float
+    most_bytes: int
     path: tuple[str, ...]  # where the program imports from, for serializers of its own
 
 
@@ -139,7 +140,7 @@ class _Program:
             return False
         order, _ = self._control.receive()
         assert isinstance(order, Join)
-        self._gateway.guests.lost_after = order.lost_after
+        self._gateway.guests.agree(order.lost_after, order.most_bytes)
         if any(need.terms.codec for need in order.needs.values()):
             sys.path[:] = order.path
             if not isinstance(sys.modules["__main__"], Main):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from time import monotonic
 from typing import Protocol
@@ -12,6 +13,7 @@ from olympipe_like._remote import fields, speech
 from olympipe_like._remote.door import Door, Incoming
 from olympipe_like._remote.envelope import (
     NO_TOKEN,
+    NUMBERED,
     PROTOCOL,
     TOKEN_BYTES,
     Envelope,
@@ -98,6 +100,7 @@ class Guests:
         self.most_bytes = most_bytes
         self._by_connection: dict[bytes, Guest] = {}
         self._by_token: dict[bytes, Guest] = {}
+        self._late: Counter[PublicKey] = Counter()  # packets of sessions that are over
         self._beat_at = 0.0
 
     def __iter__(self) -> Iterator[Guest]:
@@ -120,6 +123,7 @@ class Guests:
             if envelope.kind is Kind.HELLO:
                 self._greet(incoming, speech.unpack_hello(frames[1]))
             elif guest is None or envelope.token != guest.session.token:
+                self._late[incoming.key] += envelope.kind in NUMBERED
                 self._door.send(connection, Envelope(Kind.WHO).pack(0))
             elif envelope.kind is Kind.BYE:
                 why = speech.readable(bytes(frames[1]).decode(errors="replace"), 200)
@@ -180,18 +184,34 @@ class Guests:
             self._by_token[guest.session.token] = guest
             is_new = True
         self._by_connection[incoming.connection] = guest
-        welcome = Welcome(guest.session.heard, is_new, self.lost_after, self.beat, self.most_bytes)
-        data = fields.pack(tuple(welcome))
-        self._door.send(incoming.connection, Envelope(Kind.WELCOME, token=guest.session.token).pack(len(data)), data)
+        self._welcome(guest, is_new=is_new)
         for packet in again:
             self._door.send(incoming.connection, guest.session.envelope(packet), packet.data)
         self._ears.came(guest)
+
+    def _welcome(self, guest: Guest, *, is_new: bool) -> None:
+        welcome = Welcome(guest.session.heard, is_new, self.lost_after, self.beat, self.most_bytes)
+        data = fields.pack(tuple(welcome))
+        envelope = Envelope(Kind.WELCOME, token=guest.session.token).pack(len(data))
+        if guest.connection is not None and not self._door.send(guest.connection, envelope, data):
+            self._is_away(guest)
+
+    def agree(self, lost_after: float, most_bytes: int) -> None:
+        """Take over what another run says; the machines hear how long they may be silent now."""
+        is_new = lost_after != self.lost_after
+        self.lost_after, self.most_bytes = lost_after, most_bytes
+        for guest in self if is_new else ():
+            self._welcome(guest, is_new=False)
 
     def _refuse(self, incoming: Incoming, host: str, why: str) -> None:
         text = f"worker {host} {why}"
         data = text.encode()
         self._door.send(incoming.connection, Envelope(Kind.REFUSE).pack(len(data)), data)
         self._ears.note(f"refused: {text}")
+
+    def count_of_late(self, key: PublicKey) -> int:
+        """Return how many packets of sessions that were over have come from a key since last asked, all dropped."""
+        return self._late.pop(key, 0)
 
     # -- what is said -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -9,7 +10,7 @@ import pickle
 import pickletools
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, ModuleType
 
 from olympipe_like._transport.callables import Shipment
@@ -113,13 +114,27 @@ class _Luggage(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 # -- what must be there -----------------------------------------------------------------------------------------------
 
 
-def needed(shipment: bytes, classes: Mapping[str, bytes], travelling: Iterable[str]) -> tuple[str, ...]:
-    """Return the top-level modules that a shipment refers to, without those of Python, of ours, and that travel."""
+def needed(shipment: bytes, classes: Mapping[str, bytes], travelling: Modules) -> tuple[str, ...]:
+    """Return the top-level modules that a shipment and what travels with it refer to.
+
+    Without those of Python, of ours, and that travel; and without what is imported within functions or on a condition,
+    which may not be needed.
+    """
     shipped = pickle.loads(shipment)  # made by this very process
     assert isinstance(shipped, Shipment)
     blobs = [shipped.blob, *shipped.names.values(), *classes.values()]
     found = {name.partition(".")[0] for blob in blobs for name in _named_in(blob)}
+    found |= {name.partition(".")[0] for source, _, file in travelling.values() for name in _imported_by(source, file)}
     return tuple(sorted(found - sys.stdlib_module_names - _OURS - {each.partition(".")[0] for each in travelling}))
+
+
+def _imported_by(source: bytes, file: str) -> Iterator[str]:
+    """Yield the modules without which a module cannot be imported."""
+    for statement in ast.parse(source, file).body:
+        if isinstance(statement, ast.Import):
+            yield from (each.name for each in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and not statement.level and statement.module is not None:
+            yield statement.module
 
 
 def _named_in(blob: bytes) -> Iterator[str]:

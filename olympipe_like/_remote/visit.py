@@ -18,6 +18,9 @@ from olympipe_like._remote.zeromq import load_zmq
 HELLO_SECONDS = 1.0  # between two greetings that nobody answers
 RECONNECT_SECONDS = (0.1, 2.0)  # the first and the longest pause of ZeroMQ's own attempts
 FIRST_BEAT_SECONDS = 0.25  # until the hub has said how often
+RETRY_SECONDS = (
+    2.0  # after a handshake that failed: ZeroMQ gives such an address up, and the key may be allowed by then
+)
 REOPEN_AFTER = 0.5  # of lost_after: silence after which a new connection is tried, for the old one may be a dead end
 MOST_BYTES = 1 << 40  # the hub may send us what it likes: we run its functions
 
@@ -50,13 +53,17 @@ class Visit:
         self._beat_at = self._hello_at = 0.0
         self._opened_at = 0.0
         self.heard_at: float | None = None  # the hub, ever
+        self._is_barred = False  # by the hub there, last time we tried
+        self._is_no_hub_of_ours = False  # what is there, last time
+        self._retry_at: float | None = None
         self.socket: Any = None
+        self._monitor: Any = None
         self._open()
 
     def _open(self) -> None:
         zmq = self._zmq
         if self.socket is not None:
-            self.socket.close(0)
+            self._close_socket()
         self.is_welcome = False
         self.socket = dealer = self._context.socket(zmq.DEALER)
         dealer.linger = 0
@@ -70,8 +77,12 @@ class Visit:
         dealer.sndhwm = 0
         dealer.rcvhwm = 64
         dealer.ipv6 = "[" in self._address
+        self._monitor = dealer.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        )
         dealer.connect(self._address)
         self._opened_at = monotonic()
+        self._retry_at = None
         self._hello_at = 0.0
 
     # -- what is said -------------------------------------------------------------------------------------------------
@@ -131,7 +142,8 @@ class Visit:
                 self._host.refused(speech.readable(bytes(data).decode(errors="replace"), speech.MOST_TEXT))
             case Kind.WHO:
                 self.is_welcome = False
-                self._say_hello(now)
+                if now >= self._hello_at:  # else it has not read the last one yet: each would begin another session
+                    self._say_hello(now)
             case Kind.BYE:
                 self._put(Envelope(Kind.BYE, token=envelope.token).pack(0))  # it waits to hear that we know
                 self._end("the hub has ended")
@@ -162,6 +174,9 @@ class Visit:
         else:
             again = self.session.resume(welcome.heard, now)
         self.is_welcome = True
+        self._is_barred = self._is_no_hub_of_ours = False
+        self._retry_at = None
+        self._hello_at = 0.0  # it was answered: the next may be said at once
         self._host.began(anew=welcome.is_new)
         for packet in again:
             self.is_welcome = self.is_welcome and self._put(self.session.envelope(packet), packet.data)
@@ -183,6 +198,7 @@ class Visit:
     def look(self, now: float) -> None:
         """Give a sign of life, say hello again, try another connection: whatever it is time for."""
         self._beat_at = now + self._beat
+        self._look_at_handshakes(now)
         session = self.session
         if session is not None and self.is_welcome:
             self.is_welcome = self._put(session.beat())
@@ -191,12 +207,44 @@ class Visit:
         if session is not None and now - session.heard_at > self._lost_after:
             self._end(f"nothing was heard of the hub for {now - session.heard_at:.1f} s")
         silent_since = max(self._opened_at, self.heard_at or 0.0)
-        if now - silent_since > max(self._lost_after * REOPEN_AFTER, 4 * self._beat) and self.heard_at is not None:
+        most = max(self._lost_after * REOPEN_AFTER, 4 * self._beat)
+        has_gone_silent = self.heard_at is not None and now - silent_since > most
+        if has_gone_silent or (self._retry_at is not None and now >= self._retry_at):
             self._open()
+
+    def _look_at_handshakes(self, now: float) -> None:
+        while self._monitor.poll(0):
+            number = int.from_bytes(self._monitor.recv_multipart()[0][:2], sys.byteorder)
+            self._is_barred = number == self._zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            self._is_no_hub_of_ours = not self._is_barred
+            self._retry_at = now + RETRY_SECONDS
+
+    def trouble(self) -> str:
+        """Return why there is no session, as far as it is known. Asks for the address of a name, which takes time."""
+        if self._is_barred:
+            name = self._own.name
+            what_to_do = f"there: olympipe-like keys allow {name}.pub"
+            return f"the hub at {self._address} does not let our key {name!r} in; {what_to_do}"
+        if self._is_no_hub_of_ours:
+            return (
+                f"what listens at {self._address} is not the hub whose key we trust; "
+                "compare what 'olympipe-like keys list' says here and there"
+            )
+        host = self._address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+        try:
+            socket.getaddrinfo(host, None)
+        except (OSError, UnicodeError) as error:
+            return f"there is no machine {host!r}: {error}"
+        return f"no hub answers at {self._address}; we go on trying"
+
+    def _close_socket(self, linger: int | None = 0) -> None:
+        self.socket.disable_monitor()
+        self._monitor.close(0)
+        self.socket.close(linger)
 
     def close(self) -> None:
         """Give everything back."""
-        self.socket.close()
+        self._close_socket(None)  # a good-bye may be on its way
         self._context.term()
 
 

@@ -14,7 +14,7 @@ from olympipe_like._model.stats import StageTally, WorkerStats
 from olympipe_like._plan.layout import LaidStage
 from olympipe_like._runtime.orders import RunOrder
 from olympipe_like._transport.callables import ShippingError
-from olympipe_like.errors import PlanTypeError
+from olympipe_like.errors import PlanError, PlanTypeError
 
 if TYPE_CHECKING:
     from olympipe_like._remote.run_link import StageNeed
@@ -52,10 +52,21 @@ class RemoteStages:
         return len(self._addresses)
 
     def add(self, stage: LaidStage, remote: Remote, shipment: bytes) -> int:
-        """Add a stage; return which of the run's gateways it uses."""
+        """Add a stage; return which of the run's gateways it uses.
+
+        Raises
+        ------
+        PlanError
+            If another stage uses the same machines and would wait for them longer, or take more from them.
+        """
         self._stages.append((stage, remote, shipment))
         for number, known in enumerate(self._addresses):
             if (known.address, known.keys) == (remote.address, remote.keys):
+                if (known.lost_after, known.max_message) != (remote.lost_after, remote.max_message):
+                    raise PlanError(
+                        f"stage {stage.labels[stage.main].name!r}: two stages have their workers at {remote.address}, "
+                        "so lost_after and max_message must be the same; make one remote() and give it to both"
+                    )
                 return number
         self._addresses.append(remote)
         return len(self._addresses) - 1
@@ -84,7 +95,9 @@ class RemoteStages:
                 hubs_ends.append(ours)
                 with theirs:
                     descriptors = [theirs.fileno(), *([memory] if memory is not None else [])]
-                    order_of_it = Join(needs, memory is not None, remote.lost_after, order.surroundings.path)
+                    order_of_it = Join(
+                        needs, memory is not None, remote.lost_after, remote.max_message, order.surroundings.path
+                    )
                     gateway.join(order_of_it, descriptors)
         except BaseException:
             for each in hubs_ends:

@@ -136,6 +136,16 @@ def test_listening_beyond_this_machine_needs_keys(host):
         remote(f"tcp://{host}:5555")
 
 
+def test_a_folder_is_the_same_however_it_is_written(folder, monkeypatch):
+    KeyFolder(folder).new("hub")
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.chdir(folder.parent)
+
+    spelled = {remote("tcp://0.0.0.0:5555", keys=each) for each in (folder, "~/keys", "keys", "./x/../keys")}
+
+    assert len(spelled) == 1
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
 def test_this_machine_alone_needs_none(host):
     assert remote(f"tcp://{host}:5555").keys is None

@@ -18,9 +18,13 @@ import pytest
 from olympipe_like import Pipeline, PipelineExecutionError, WorkerLost
 from olympipe_like._remote import temporary
 from olympipe_like._remote.gateways import close_gateways
+from olympipe_like._remote.keys import KeyFolder
+from olympipe_like.remote import remote
 from tests.remote.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(60)
+
+STARTING = 3.0  # seconds that the processes of a machine may take to start where others keep the processors busy
 
 
 def slowly(n):
@@ -198,13 +202,15 @@ def test_a_run_without_workers_for_a_while_goes_on_with_those_that_come(machines
 
 
 @pytest.mark.fault("N04")
-def test_a_frozen_machine_is_lost_and_begins_anew_when_it_wakes(machines, hub, consume, eventually):
+def test_a_frozen_machine_is_lost_and_begins_anew_when_it_wakes(machines, hub, consume, eventually, caplog):
+    caplog.set_level(logging.INFO, "olympipe_like")
     first, _ = machines(1, name="sleepy"), machines(1)
     consumer = consume(Pipeline(range(500)).task(slowly, executor=hub(min_workers=2, lost_after=1.0)))
     eventually(lambda: len(consumer.results) > 40, 15)
     sleeper = workers_of(first)[0].pid
 
     first.signal(signal.SIGSTOP, everybody=True)
+    eventually(lambda: "worker sleepy (key 'local') is lost (last seen 1." in caplog.text, 1.0 + 2)
     eventually(lambda: len(consumer.results) > 200, 20)
     first.signal(signal.SIGCONT, everybody=True)
 
@@ -214,6 +220,7 @@ def test_a_frozen_machine_is_lost_and_begins_anew_when_it_wakes(machines, hub, c
     assert sleeper in pids
     assert len(pids) == 3  # after its sleep it works with another process: the old one's frames were given to others
     assert "the session is over" in first.text
+    assert first.text.count("connected to the hub") == 2
 
 
 @pytest.mark.fault("N05")
@@ -274,11 +281,63 @@ class _Shown(tuple):
         return f"SecretKey{tuple(self)!r}"
 
 
+@pytest.mark.fault("N05")
 def test_a_worker_without_a_hub_ends_after_linger(machines):
     machine = machines(1, "--linger", "0.5")
 
     assert machine.process.wait(10) == 0
     assert "no hub at" in machine.text
+
+
+@pytest.mark.fault("N10")
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("no-such-host.invalid", "there is no machine 'no-such-host.invalid': "),
+        ("127.0.0.1", "no hub answers at tcp://127.0.0.1:9; we go on trying"),
+    ],
+)
+def test_a_worker_without_a_hub_says_why_within_five_seconds(machines, eventually, host, text):
+    began = time.monotonic()
+    machine = machines(1, address=f"tcp://{host}:9")
+
+    eventually(lambda: text in machine.text, 15)
+
+    assert time.monotonic() - began < 5 + STARTING
+    assert machine.process.poll() is None
+
+
+@pytest.mark.fault("B02")
+def test_a_worker_that_is_not_allowed_is_told_so_and_comes_in_once_it_is(machines, tmp_path, address, eventually):
+    here, there = KeyFolder(tmp_path / "here"), KeyFolder(tmp_path / "there")
+    here.new("hub")
+    there.new("nodeb")
+    there.allow(here.folder / "hub.pub")
+    pipe = Pipeline(range(5)).task(str, executor=remote(address, keys=here.folder))
+    machine = machines(1, keys=there.folder)
+    results = []
+    consumer = threading.Thread(target=lambda: results.extend(pipe))
+    consumer.start()
+
+    eventually(lambda: "does not let our key 'nodeb' in; there: olympipe-like keys allow nodeb.pub" in machine.text, 15)
+    here.allow(there.folder / "nodeb.pub")
+
+    consumer.join(15)
+    assert results == [str(n) for n in range(5)]
+
+
+def test_a_worker_that_trusts_another_hub_is_told_so(machines, tmp_path, address, hub, eventually):
+    there = KeyFolder(tmp_path / "there")
+    for name in ("nodeb", "other"):
+        there.new(name)
+    there.allow(there.folder / "other.pub")
+    machine = machines(1, keys=there.folder / "nodeb.secret")
+    machines(1)
+    pipe = Pipeline(range(400)).task(slowly, executor=hub())
+
+    with pipe.run() as run:
+        next(iter(run))
+        eventually(lambda: "is not the hub whose key we trust" in machine.text, 15)
 
 
 def test_with_worker_retries_0_what_a_lost_machine_held_is_not_run_again(machines, hub, consume, eventually):

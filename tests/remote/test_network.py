@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from random import Random
 
@@ -85,7 +86,7 @@ def test_after_a_longer_loss_items_go_to_others_and_late_results_are_dropped(
         eventually(lambda: len(consumer.results) > 40, 15)
 
         begin(proxy)
-        eventually(lambda: "worker far (key 'local') is lost (last seen 1." in caplog.text, 8)
+        eventually(lambda: "worker far (key 'local') is lost (last seen 1." in caplog.text, 1.0 + 2)
         before = len(consumer.results)
         eventually(lambda: len(consumer.results) > before + 50, 10)
         end(proxy)
@@ -95,6 +96,22 @@ def test_after_a_longer_loss_items_go_to_others_and_late_results_are_dropped(
     assert [n for n, _ in results] == list(range(500))
     assert len({pid for _, pid in results}) == 3  # the machine came back, with another process
     assert consumer.run.report.balanced
+    if what == "nothing passes to the hub":  # what was held back came, too late
+        assert re.search(r"worker far .* has come, with 1 worker; \d+ packets of a session that was over", caplog.text)
+
+
+def test_a_run_may_be_more_patient_than_the_one_before(machines, hub, proxy, consume, eventually, tally):  # noqa: F811
+    machines(1, address=proxy.address)
+    assert Pipeline(range(5)).task(str, executor=hub(lost_after=0.5)).wait_for_result() == list("01234")
+    consumer = consume(Pipeline(range(100)).task(counting(tally), executor=hub(lost_after=20.0)))
+    eventually(lambda: len(consumer.results) > 20, 15)
+
+    proxy.hold()
+    time.sleep(2)
+    proxy.release()
+
+    assert [n for n, _ in consumer.finish()] == list(range(100))
+    assert all(tally.count(str(n)) == 1 for n in range(100))
 
 
 @pytest.mark.fault("N07")

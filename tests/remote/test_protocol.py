@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from array import array
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,25 @@ def test_an_envelope_with_a_byte_changed_is_a_packet_or_a_protocol_error(at, byt
         open_packet([bytes(packed), data])
     except ProtocolError:
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.fault("B08")
+def test_a_million_byte_strings_are_read_or_refused_fast():
+    random = Random(1)
+    strings = [random.randbytes(random.randrange(2 * SIZE)) for _ in range(10_000)]
+    good = Envelope(Kind.BEGIN, 3, 7, 5, TOKEN).pack(50)
+    began = time.process_time()
+    for number in range(1_000_000):
+        data = strings[number % len(strings)]
+        head = good[: number % SIZE] + data if number % 2 else data
+        for read in (lambda: open_packet([head, data]), lambda: fields.unpack(data)):  # noqa: B023 - called at once
+            try:
+                read()
+            except ProtocolError:
+                pass
+
+    assert time.process_time() - began < 50  # 1 ms each would be 2000
 
 
 def test_another_version_is_told_from_rubbish():
@@ -182,6 +203,18 @@ def test_large_buffers_are_cut_and_not_copied():
 
     assert [len(packet.data) for packet in packets] == [CHUNK_BYTES] * 3 + [5]
     assert all(packet.data.obj is array_like for packet in packets)
+
+
+def test_what_arrived_is_handed_on_without_a_copy():
+    assembly = Assembly(1 << 30)
+    sent = Session(TOKEN, 0.0).cut(1, with_length(b"body", [bytes(3 * CHUNK_BYTES)]))
+    arrived = [bytes(packet.data) for packet in sent]
+
+    *_, pieces = [assembly.add(packet.kind, data) for packet, data in zip(sent, arrived, strict=True)]
+
+    _, payload = without_length(pieces)
+    assert [piece.obj for piece in payload] == arrived[1:]
+    assert all(piece.obj is data for piece, data in zip(payload, arrived[1:], strict=True))
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, CHUNK_BYTES // 4, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 1])

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from olympipe_like import SKIP, Pipeline, StageFailed
+from olympipe_like import SKIP, Pipeline, PlanError, StageFailed
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -71,6 +71,13 @@ def test_local_and_remote_workers_work_on_one_stage(machines, hub):
 
 def test_a_stage_with_local_workers_does_not_wait_for_remote_ones(hub):
     assert Pipeline(range(50)).task(lambda n: n, executor=hub(local_workers=1)).wait_for_result() == list(range(50))
+
+
+def test_stages_that_share_workers_must_agree_how_long_they_wait_for_them(hub):
+    pipe = Pipeline([1]).task(str, executor=hub(lost_after=2.0)).task(int, name="second", executor=hub(lost_after=3.0))
+
+    with pytest.raises(PlanError, match=r"stage 'second': two stages have their workers at .* make one remote\(\)"):
+        pipe.wait_for_result()
 
 
 def test_an_error_names_the_machine_and_is_of_the_users_type(machines, hub):
