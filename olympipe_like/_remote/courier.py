@@ -24,6 +24,7 @@ from olympipe_like._transport import store
 from olympipe_like._transport.connection import Channel
 
 COMPLAIN_SECONDS = 3.0  # without a hub, before the reason is said
+GRACE_SECONDS = 0.2  # for a worker whose run is over to close what it holds, as at home
 REFUSED_CODE = 3  # exit code of a machine that the hub will not have
 
 
@@ -58,6 +59,7 @@ class Courier:
         self._slots = store.Slots()
         self._workers: dict[int, _Worker] = {}  # all that live, by number
         self._by_channel: dict[int, _Worker] = {}  # those of the present session
+        self._dismissed: dict[int, float] = {}  # worker -> when it is killed, if it has not ended by then
         self._last = 0
         self._terms: dict[int, Terms] = {}
         self._visit: Visit | None = None
@@ -77,7 +79,7 @@ class Courier:
             is_full = False
             if visit is not None:
                 poller.register(visit.socket, zmq.POLLIN)
-                timeout = max(visit.due - monotonic(), 0) * 1000
+                timeout = max(min([visit.due, *self._dismissed.values()]) - monotonic(), 0) * 1000
                 is_full = visit.session is not None and visit.session.is_full
             for worker in self._workers.values():
                 if worker.peer is not None and not worker.peer.is_gone:
@@ -95,6 +97,7 @@ class Courier:
                     worker.peer.flush()
                 if found & ~zmq.POLLOUT:
                     self._from_worker(worker)
+            self._kill_dismissed()
             if visit is not None and visit is self._visit and not self._is_over:
                 visit.read()
                 if monotonic() >= visit.due:
@@ -102,6 +105,17 @@ class Courier:
                     self._look()
         if self._visit is not None:
             self._visit.close()
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """Let a worker end, and see to it that it does."""
+        worker.tell(wire.Stop(worker.identity), [])
+        self._dismissed.setdefault(worker.number, monotonic() + GRACE_SECONDS)
+
+    def _kill_dismissed(self) -> None:
+        now = monotonic()
+        for number in [number for number, due in self._dismissed.items() if due <= now]:
+            del self._dismissed[number]
+            self._control.send(Kill(number))
 
     def _look(self) -> None:
         assert self._visit is not None
@@ -179,6 +193,7 @@ class Courier:
 
     def _forget(self, number: int) -> _Worker:
         worker = self._workers.pop(number)
+        self._dismissed.pop(number, None)
         if worker.is_wanted:
             del self._by_channel[worker.channel]
         return worker
@@ -196,7 +211,7 @@ class Courier:
         self._control.send(Tell(f"the session is over: {why}"))
         for worker in self._by_channel.values():
             worker.is_wanted = False
-            self._control.send(Kill(worker.number))
+            self._dismiss(worker)
         self._by_channel.clear()
         self._terms.clear()
 
@@ -225,7 +240,7 @@ class Courier:
             case Says.STOP:
                 worker.tell(wire.Stop(worker.identity), [])
             case Says.ABORT:
-                self._control.send(Kill(worker.number))
+                self._dismiss(worker)
             case _:
                 pass
 

@@ -31,7 +31,7 @@ class Says(IntEnum):
     RUN = 3
     GO_ON = 4
     STOP = 5  # close and end
-    ABORT = 6  # end at once
+    ABORT = 6  # close and end now, whatever is in hand
     # machine to hub
     STARTED = 16
     READY = 17

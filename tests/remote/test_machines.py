@@ -201,6 +201,33 @@ def test_a_run_without_workers_for_a_while_goes_on_with_those_that_come(machines
     assert [n for n, _, _ in consumer.finish()] == list(range(150))
 
 
+def test_the_local_workers_of_a_stage_go_on_when_all_remote_ones_are_gone(machines, hub, consume, eventually):
+    machine = machines(1)
+    there = hub(local_workers=1, reconnect_for=0.5, lost_after=1.0)
+    consumer = consume(Pipeline(range(250)).task(slowly, executor=there))
+    eventually(lambda: len({pid for _, pid, _ in consumer.results}) == 2, 15)
+
+    machine.signal(signal.SIGKILL, everybody=True)
+
+    assert [n for n, _, _ in consumer.finish()] == list(range(250))
+    assert consumer.run.report.balanced
+
+
+def test_a_local_worker_that_dies_beside_remote_ones_is_replaced(machines, hub, consume, eventually):
+    machine = machines(1)
+    consumer = consume(Pipeline(range(300)).task(slowly, executor=hub(local_workers=1)))
+    eventually(lambda: len({pid for _, pid, _ in consumer.results}) == 2, 15)
+    (far,) = (worker.pid for worker in workers_of(machine))
+    (here,) = {pid for _, pid, _ in consumer.results} - {far}
+
+    os.kill(here, signal.SIGKILL)
+
+    results = consumer.finish()
+    assert [n for n, _, _ in results] == list(range(300))
+    assert len({pid for _, pid, _ in results}) == 3
+    assert [worker.host for worker in consumer.run.report.workers if not worker.left] == ["node0", ""]
+
+
 @pytest.mark.fault("N04")
 def test_a_frozen_machine_is_lost_and_begins_anew_when_it_wakes(machines, hub, consume, eventually, caplog):
     caplog.set_level(logging.INFO, "olympipe_like")
