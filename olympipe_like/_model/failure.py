@@ -45,10 +45,17 @@ class Failure:
         return failure
 
 
+READING = 1 << 62
+"""Ordinals from here on are those of a frame's items while they are built from bytes: no function has begun."""
+
+SOME_READING = READING - 1
+"""One of a frame's items, all of which are built at once: nobody knows which."""
+
+
 class GivenUp(NamedTuple):
     """An item that is not run again: it cost too many workers, or too much time."""
 
-    ordinal: int  # which of the items its frame gives the stage's function, from 0
+    ordinal: int  # which of the items its frame gives the stage's function, from 0; from READING on: see there
     attempts: int
     slot: int  # of the worker it cost last
     pid: int | None

@@ -75,22 +75,18 @@ class Serializer:
                 blobs.append(_PROBLEM + f"{type(error).__name__}: {error}".encode(errors="replace"))
         return [fields.pack((rest, tuple(map(len, blobs)))), b"".join(blobs)]
 
-    def decode(self, data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
-        """Return items, and what went with them.
+    def decode(
+        self, data: Buffer, buffers: Sequence[Buffer], begin: Callable[[int], bool] | None = None
+    ) -> tuple[list[Any], Any]:
+        """Return items, and what went with them; ``begin`` as `codec.decode` says.
 
         Raises
         ------
         DecodingError
             If an item cannot be read.
         """
-        items: list[Any] = []
         rest, blobs = split(data, buffers)
-        for index, blob in enumerate(blobs):
-            try:
-                items.append(self._read(blob))
-            except BaseException as error:
-                raise DecodingError(index, items, rest) from error
-        return items, rest
+        return codec.build(_Blobs(blobs, self._read), rest, begin), rest
 
     def decode_leniently(self, data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
         """Return items, those that cannot be read replaced by what raises when it is unpickled."""
@@ -107,6 +103,23 @@ class Serializer:
         if blob[:1] != _ITEM:
             raise CannotTravel(blob[1:].decode(errors="replace"))
         return self._get()[1](blob[1:])
+
+
+class _Blobs:
+    """Items that were written each for itself."""
+
+    def __init__(self, blobs: list[bytes], read: Callable[[bytes], Any]) -> None:
+        self._blobs = blobs
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self._blobs)
+
+    def item(self, index: int) -> Any:
+        return self._read(self._blobs[index])
+
+    def leave_out(self, index: int) -> None:
+        """Nothing need be done."""
 
 
 def split(data: Buffer, buffers: Sequence[Buffer]) -> tuple[Any, list[bytes]]:

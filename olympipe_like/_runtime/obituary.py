@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from olympipe_like._model.commands import GiveUp
-from olympipe_like._model.failure import Failure, GivenUp
+from olympipe_like._model.failure import READING, Failure, GivenUp
 from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import Label
 from olympipe_like.errors import InternalError, TooManyFailures
@@ -60,10 +60,11 @@ def given_up(label: Label, case: GivenUp, timeout: float | None, host: str = "")
     worker = title_of(label, case.slot, case.pid, host)
     place = f"{label.number}/{label.of}"
     tries = f"; gave up after {case.attempts} attempts" if case.attempts > 1 else ""
+    reading = case.ordinal >= READING
     if not case.timed_out:
-        what = cause_of_death(case.exit_code) + tries
+        what = cause_of_death(case.exit_code) + " while it unpickled the item" * reading + tries
         return Failure(kind="worker", stage=label.name, place=place, what=what, worker=worker, attempts=case.attempts)
-    what = f"took longer than timeout={timeout:g} s"
+    what = f"took longer than timeout={timeout:g} s" + " to be unpickled" * reading
     return Failure(
         stage=label.name,
         place=place,

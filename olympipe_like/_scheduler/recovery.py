@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from olympipe_like._model.events import WorkerLost
-from olympipe_like._model.failure import GivenUp
+from olympipe_like._model.failure import READING, SOME_READING, GivenUp
+from olympipe_like._plan.layout import PATIENCE
 from olympipe_like._scheduler.crew import Task
 from olympipe_like._scheduler.ledger import Payloads
 
 IDLE_LOSSES = 100
 """Workers that may be lost with nothing in hand between two answers: somebody ends them, or they end by themselves."""
+
+BAD_LUCK = 10
+"""Workers that may die while they unpickle the same item, at a stage without a function of the user's: with so many it
+is the item, and not somebody who ends workers by chance."""
 
 
 @dataclass(slots=True)
@@ -68,11 +73,17 @@ class Suspects:
     def lost(self, task: Task, event: WorkerLost, slot: int, *, one_item: bool) -> int | None:
         """Note what a frame cost; return the number of attempts if all of it must be given up."""
         case = self._cases.setdefault(task.key, _Case())
-        ordinal = 0 if one_item and event.ordinal is None else event.ordinal
+        ordinal = event.ordinal
+        if ordinal == SOME_READING:
+            ordinal = READING if one_item else None
+        elif ordinal is None and one_item:
+            ordinal = 0
         if ordinal is None or any(each.ordinal == ordinal for each in case.given_up):
             case.unknown += 1
             return case.unknown if case.unknown > self._worker_retries else None
         counts, allowed = case.deaths, self._worker_retries
+        if ordinal >= READING and allowed >= PATIENCE:
+            allowed = BAD_LUCK
         if event.timed_out:
             counts, allowed = case.timeouts, self._timeout_retries
         else:

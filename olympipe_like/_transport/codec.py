@@ -8,13 +8,12 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
-import pickletools
 import sys
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
+from olympipe_like._transport.one_by_one import Builder
 
 OUT_OF_BAND_BYTES = 4096
 """Smaller buffers are cheaper inside the pickle: each one outside costs an allocation and a vector."""
@@ -52,7 +51,9 @@ class ItemCodec(Protocol):
     """What may take the place of pickle."""
 
     def encode(self, items: Sequence[Any], rest: Any) -> list[Buffer]: ...
-    def decode(self, data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]: ...
+    def decode(
+        self, data: Buffer, buffers: Sequence[Buffer], begin: Callable[[int], bool] | None
+    ) -> tuple[list[Any], Any]: ...
 
 
 _instead: ItemCodec | None = None
@@ -65,10 +66,20 @@ def use(instead: ItemCodec) -> None:
 
 
 class _OneByOne:
-    """Marks items that were pickled each for itself."""
+    """Items that were pickled each for itself."""
 
     def __init__(self, blobs: list[bytes]) -> None:
         self.blobs = blobs
+
+    def __len__(self) -> int:
+        return len(self.blobs)
+
+    def item(self, index: int) -> Any:
+        item = pickle.loads(self.blobs[index])
+        return unpack(item) if isinstance(item, Shipment) else item
+
+    def leave_out(self, index: int) -> None:
+        """Nothing need be done: they have nothing in common."""
 
 
 def encode(items: list[Any], rest: Any) -> list[Buffer]:
@@ -145,8 +156,13 @@ def _encode_one_by_one(items: list[Any]) -> list[bytes]:
     return blobs
 
 
-def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
+def decode(
+    data: Buffer, buffers: Sequence[Buffer], begin: Callable[[int], bool] | None = None
+) -> tuple[list[Any], Any]:
     """Return what `encode` was given: items, rest.
+
+    ``begin`` is told each item's number before that is built, and says whether it shall be; in the place of one that is
+    not there is None. It is not asked about items that run nobody's code.
 
     Raises
     ------
@@ -154,25 +170,72 @@ def decode(data: Buffer, buffers: Sequence[Buffer]) -> tuple[list[Any], Any]:
         If an item cannot be rebuilt.
     """
     if _instead is not None:
-        return _instead.decode(data, buffers)
+        return _instead.decode(data, buffers, begin)
     try:
-        rest, items = pickle.loads(data, buffers=buffers)
+        rest, items = pickle.loads(data, buffers=buffers) if begin is None else _PlainReader.read(data, buffers)
     except BaseException as error:
-        raise _find_culprit(data, buffers) from error
-    if isinstance(items, _OneByOne):
-        return _decode_one_by_one(items.blobs, rest), rest
-    return items, rest
+        builder = Builder(bytes(data), buffers)
+        if not len(builder):
+            raise DecodingError(0, [], None) from error
+        rest = builder.rest()
+        made = build(builder, rest, begin)
+        if not isinstance(error, Exception):
+            raise  # none of the items raised it: it is the caller's Ctrl-C
+        return made, rest
+    return build(items, rest, begin) if isinstance(items, _OneByOne) else items, rest
 
 
-def _decode_one_by_one(blobs: list[bytes], rest: Any) -> list[Any]:
+class InTurn(Protocol):
+    """Items that are built one after the other."""
+
+    def __len__(self) -> int: ...
+    def item(self, index: int) -> Any: ...
+    def leave_out(self, index: int) -> None: ...
+
+
+def build(source: InTurn, rest: Any, begin: Callable[[int], bool] | None) -> list[Any]:
+    """Return all items; arguments and errors are those of `decode`."""
     items: list[Any] = []
-    for index, blob in enumerate(blobs):
+    for index in range(len(source)):
+        if begin is not None and not begin(index):
+            source.leave_out(index)
+            items.append(None)
+            continue
         try:
-            item = pickle.loads(blob)
-            items.append(unpack(item) if isinstance(item, Shipment) else item)
+            items.append(source.item(index))
         except BaseException as error:
             raise DecodingError(index, items, rest) from error
     return items
+
+
+class _PlainReader(pickle.Unpickler):
+    """Refuses what is not made of plain values and arrays: building those can neither fail nor take long."""
+
+    @classmethod
+    def read(cls, data: Buffer, buffers: Sequence[Buffer]) -> Any:
+        return cls(io.BytesIO(data), buffers=buffers).load()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _PLAIN:
+            raise _NotPlain(name)
+        return super().find_class(module, name)
+
+
+class _NotPlain(Exception):
+    pass
+
+
+_NUMPY = ("numpy.core.numeric", "numpy._core.numeric")
+_PLAIN = frozenset(
+    {
+        ("builtins", "range"),
+        ("array", "_array_reconstructor"),
+        ("array", "array"),
+        ("numpy", "dtype"),
+        (__name__, "_OneByOne"),
+        *((module, "_frombuffer") for module in _NUMPY),
+    }
+)
 
 
 def encode_item(item: object) -> bytes:
@@ -213,49 +276,3 @@ class _ItemReader(pickle.Unpickler):
         if module in {"__main__", "__mp_main__"}:
             recall(name.partition(".")[0], self.classes)
         return super().find_class(module, name)
-
-
-def _find_culprit(data: Buffer, buffers: Sequence[Buffer]) -> DecodingError:
-    """Unpickle again with Python's own unpickler, whose place in the stream tells which item it failed on."""
-    stream = bytes(data)
-    file = io.BytesIO(stream)
-    reader: Any = pickle._Unpickler(file, buffers=buffers)
-    try:
-        reader.load()
-    except BaseException:  # noqa: BLE001 - it fails again, that is the point
-        place = file.tell()
-        frame = reader._unframer.current_frame
-        if frame is not None:
-            place -= len(frame.getbuffer()) - frame.tell()
-        try:
-            index = bisect_left(_item_starts(stream), place) - 1
-        except (ValueError, LookupError):  # it is no pickle at all
-            return DecodingError(0, [], None)
-        levels = [*reader.metastack, reader.stack]
-        if index >= 0 and len(levels[0]) > 1:
-            rest, built = levels[0][0], levels[0][1] + (levels[1] if len(levels) > 1 else [])
-            return DecodingError(index, built[:index], rest)
-    return DecodingError(0, [], None)
-
-
-def _item_starts(stream: bytes) -> list[int]:
-    """Return where in the pickle of (rest, [items...]) each item begins, without building anything."""
-    starts: list[int] = []
-    stack: list[int] = []  # for each object on the unpickler's stack, where it begins; -1: a mark
-    for opcode, _, position in pickletools.genops(stream):
-        assert position is not None
-        before, after = opcode.stack_before, opcode.stack_after
-        begins, single = position, len(before)
-        if pickletools.markobject in before:
-            single = before.index(pickletools.markobject)
-            mark = len(stack) - 1 - stack[::-1].index(-1)
-            inside = stack[mark + 1 :]
-            del stack[mark:]
-            if opcode.name == "APPENDS" and len(stack) == 2:
-                starts += inside
-        elif opcode.name == "APPEND" and len(stack) == 3:
-            starts.append(stack[-1])
-        for _ in range(single):
-            begins = stack.pop()
-        stack += [-1 if each is pickletools.markobject else begins for each in after]
-    return starts

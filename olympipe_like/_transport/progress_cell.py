@@ -23,11 +23,11 @@ class ProgressCell:
         self._words = memoryview(self._memory).cast("q")
         self.leave()
 
-    def enter(self, ordinal: int) -> None:
-        """Note that the work on an item begins now."""
+    def enter(self, ordinal: int, later: float = 0.0) -> None:
+        """Note that the work on an item begins now, or may be said to begin so many seconds ``later``."""
         words = self._words
         words[0] = NOTHING
-        words[1] = monotonic_ns()
+        words[1] = monotonic_ns() + int(later * 1e9)
         words[0] = ordinal
 
     def rest(self) -> None:

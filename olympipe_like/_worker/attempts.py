@@ -55,6 +55,11 @@ class Attempts:
         """Whether a failed item may be more than the end of the run."""
         return self._policy.on_error != "raise"
 
+    @property
+    def drops(self) -> bool:
+        """Whether a failed item is left out, whatever it is."""
+        return self._policy.on_error in ("skip", "collect")
+
     def waits(self) -> Iterator[float]:
         """Give the seconds to wait before each further try."""
         retry = self._policy.retry

@@ -21,11 +21,15 @@ from olympipe_like._transport.messages import Answered, Broken, GoOn, Ready, Res
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder, in_epochs
-from olympipe_like._worker.port import Port, SourcePort, Unreadable, unpack_chunk
+from olympipe_like._worker.port import NotBuilt, Port, SourcePort, Unreadable, unpack_chunk
 from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.sending import encode_chunk
 from olympipe_like._worker.startup import Surroundings, prepare, resident_bytes
+from olympipe_like._worker.watch import Reading
+
+_NONE: Mapping[int, Failure] = {}
 
 
 class WorkerOrder(NamedTuple):
@@ -136,16 +140,12 @@ def _serve(order: WorkerOrder, port: Port, program: Program) -> None:
 def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payload: bytearray | None) -> bool:
     """Send the answer to one frame, part by part; say whether to go on."""
     began = perf_counter()
-    chunk = None
+    chunk, unread = None, _NONE
+    poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
     weight = sum(message.parcel.lengths) if message.parcel is not None else 0
     if not message.ended:
-        cut = (message.skip, message.length, message.prefix)
-        try:
-            chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure)
-        except Unreadable as error:
-            chunk = error.blame(order.senders[message.leg], order.title)
+        chunk, unread = _read(order, port, message, payload, poison)
     port.accept(message.slot)
-    poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
     answers = program.run(
         chunk,
         message.leg,
@@ -153,6 +153,7 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
         careful=message.careful,
         rehearsed=message.rehearsed,
         poison=poison,
+        unread=unread,
     )
     skip = message.skip_items
     if message.replay:
@@ -173,6 +174,30 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
             port.accept(reply.slot)
         began = perf_counter()
     return True
+
+
+def _read(
+    order: WorkerOrder,
+    port: Port,
+    message: Run,
+    payload: bytearray | None,
+    poison: Mapping[int, Failure],
+) -> tuple[Chunk, Mapping[int, Failure]]:
+    """Return the items of a frame; of those that cost too many workers, by index, the failures to be told instead."""
+    reading = Reading(order.cell, range(message.skip, message.skip + message.length), poison)
+    cut = (message.skip, message.length, message.prefix)
+    in_turn = message.rehearsed or bool(reading.unread)  # a replay has poison and is not suspect
+    reading.begin(in_turn=in_turn)
+    try:
+        each = reading.each if in_turn else None
+        chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure, each)
+    except Unreadable as error:
+        chunk = error.blame(order.senders[message.leg], order.title)
+    reading.end()
+    unread = {index: failure for index, failure in reading.unread.items() if index < len(chunk.items)}
+    for index in unread:
+        chunk.items[index] = NotBuilt()
+    return chunk, unread
 
 
 def _heard_again(order: WorkerOrder, answer: Answer, port: Port, seconds: float) -> Answered:

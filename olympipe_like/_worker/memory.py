@@ -174,6 +174,8 @@ class Group(Step):
 class Fold(Step):
     """Reduce."""
 
+    meets_each = True
+
     def __init__(self, op: ops.Reduce, label: Label, worker: str, attempts: Attempts, watch: Watch) -> None:
         super().__init__(label, worker)
         self._attempts = attempts

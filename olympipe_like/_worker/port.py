@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import Path
@@ -53,8 +54,11 @@ def unpack_chunk(
     cut: tuple[int, int, Path],
     upto: Path,
     failure: bytes | None,
+    each: Callable[[int], bool] | None = None,
 ) -> Chunk:
     """Return the items of a frame; ``cut`` is (items to leave out at the start, items, prefix of their paths).
+
+    ``each`` is asked before each item is built, as `codec.decode` says; those not built are `NotBuilt`.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def unpack_chunk(
         return Chunk([], (), upto, passed_on)
     data, buffers = open_parcel(parcel, payload, memory)
     try:
-        items, columns = decode(data, buffers)
+        items, columns = decode(data, buffers, each)
     except DecodingError as error:
         whole = Chunk(error.items, tuple(column[: error.index] for column in error.rest or ()), upto)
         path = tuple(column[error.index] for column in error.rest) if error.rest else None
@@ -88,13 +92,18 @@ class Unreadable(Exception):
         """Return the items before the one at fault, with its failure, which is its sender's."""
         cause = self.__cause__ or self
         what = f"result was sent, but cannot be rebuilt where it arrived: {text_of(cause)}"
-        self.before.failure = blame(cause, sender, worker, path=self.path, item=_Unknown(), what=what)
+        self.before.failure = blame(cause, sender, worker, path=self.path, item=NotBuilt(), what=what)
         return self.before
 
 
-class _Unknown:
+class NotBuilt:
+    """Stands for an item that nobody can build from its bytes; it goes nowhere."""
+
     def __repr__(self) -> str:
         return "<could not be rebuilt>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("the item itself could not be rebuilt")
 
 
 class Port:

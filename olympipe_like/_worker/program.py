@@ -16,7 +16,7 @@ from olympipe_like._plan import reshaping
 from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.progress_cell import ProgressCell
-from olympipe_like._worker.attempts import Attempts
+from olympipe_like._worker.attempts import Attempts, Poisoned
 from olympipe_like._worker.chunk import Chunk, from_paths, join, nothing
 from olympipe_like._worker.epochs import PerEpoch
 from olympipe_like._worker.memory import Fold, Group
@@ -194,12 +194,19 @@ class Program:
         careful: bool = False,
         rehearsed: bool = False,
         poison: Mapping[int, Failure] = _NO_POISON,
+        unread: Mapping[int, Failure] = _NO_POISON,
     ) -> Iterator[Answer]:
         """Give the answers to a frame, or (``None``) to the end of a leg.
 
         ``careful``: note for each item that it has begun; ``rehearsed``: and pickle its result at once; ``poison``: the
-        items not to be run, and what is to be said of them instead.
+        items not to be run, and what is to be said of them instead; ``unread``: the same of those in the chunk, by
+        index, that nobody can build.
         """
+        if chunk is not None and unread:
+            if self._steps[0].meets_each:
+                poison = {**poison, **unread}  # the first step counts from 0 as they do
+            else:
+                chunk = self._without(chunk, unread)
         for watch in self._watches:
             watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
@@ -208,6 +215,27 @@ class Program:
                 yield self._answer(part, more=more)
         finally:
             self.forget()
+
+    def _without(self, chunk: Chunk, unread: Mapping[int, Failure]) -> Chunk:
+        """Return a chunk without items that nobody can build, or one that ends before the first of them.
+
+        For segments that do not begin with a function of the user's. If all before it only looks at items and passes
+        them on, the function's policy says whether they may be dropped.
+        """
+        main = self._segment.main
+        asked = self._attempts[main]
+        drops = asked.drops and all(isinstance(step, Truth | Print) for step in self._steps[:main])
+        kept = [True] * len(chunk.items)
+        for index, failure in sorted(unread.items()):
+            error = Poisoned(failure)
+            if not drops:
+                return cut_at(chunk, index, asked.failure(chunk, index, error, 1))
+            asked.judge(chunk, index, error, 1)
+            kept[index] = False
+            for step in self._steps[:main]:
+                step.count(OpCounts(1, 1))
+            self._steps[main].count(OpCounts(1, 0, 0, 1))
+        return chunk.select(kept)
 
     def forget(self) -> None:
         """Let go of the frame: its answer is on its way."""

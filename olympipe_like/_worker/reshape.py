@@ -351,6 +351,8 @@ def _first(entry: tuple[int, Any]) -> int:
 class Running(Step):
     """Scan: a fold that gives something for each item."""
 
+    meets_each = True
+
     def __init__(self, op: ops.Scan, label: Label, worker: str, attempts: Attempts, watch: Watch) -> None:
         super().__init__(label, worker)
         self._attempts = attempts

@@ -24,6 +24,8 @@ PART_SECONDS = 0.001
 class Spread(Step):
     """Explode: one item becomes many, streamed in parts."""
 
+    meets_each = True
+
     def __init__(
         self, function: Callable[[Any], Any] | None, label: Label, worker: str, attempts: Attempts, watch: Watch
     ) -> None:

@@ -29,6 +29,8 @@ _NOTHING = OpCounts()
 class Step(ABC):
     """One operator in a worker. `run` never raises: a failing item ends the chunk and travels with it."""
 
+    meets_each = False  # enters its watch once for each item it is given
+
     def __init__(self, label: Label, worker: str) -> None:
         self.label = label
         self.worker = worker
@@ -86,6 +88,8 @@ def callable_of(function: Any) -> Callable[..., Any]:
 
 class PerItem(Step):
     """Steps that call a function once an item; what they make of the results is the only difference."""
+
+    meets_each = True
 
     def __init__(
         self, function: Callable[[Any], Any], label: Label, worker: str, attempts: Attempts, watch: Watch

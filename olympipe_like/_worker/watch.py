@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from olympipe_like._model.failure import Failure
+from olympipe_like._model.failure import READING, SOME_READING, Failure
 from olympipe_like._transport.codec import EncodingError, encode_item
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Poisoned
@@ -13,6 +13,41 @@ _NONE: Mapping[int, Failure] = {}
 
 ORDINALS = 1 << 32
 """Each step of a worker counts from a multiple of this on: the hub must not take an item of one for that of another."""
+
+
+SEVERAL_SECONDS = 1.0
+"""What a frame of several items gets on top of the time of one: it has 1 MiB at most, and took about 1 ms before."""
+
+
+class Reading:
+    """Tells the hub which item of a frame is being built from bytes, and keeps the worker from those given up.
+
+    ``wanted`` are the items needed of the frame.
+    """
+
+    def __init__(self, cell: ProgressCell | None, wanted: range, poison: Mapping[int, Failure]) -> None:
+        self._cell = cell
+        self._wanted = wanted
+        found = {ordinal - READING - wanted.start: failure for ordinal, failure in poison.items() if ordinal >= READING}
+        self.unread = found  # what to tell of items not built, by their number among those wanted
+
+    def begin(self, *, in_turn: bool) -> None:
+        """Begin; ``in_turn``: the hub is told of each item, else they are built all at once."""
+        if self._cell is not None and not in_turn:
+            self._cell.enter(SOME_READING, later=SEVERAL_SECONDS if len(self._wanted) > 1 else 0.0)
+
+    def each(self, index: int) -> bool:
+        """Begin the next item; return whether it shall be built."""
+        if index not in self._wanted or index - self._wanted.start in self.unread:
+            return False
+        if self._cell is not None:
+            self._cell.enter(READING + index)
+        return True
+
+    def end(self) -> None:
+        """Note that all are built."""
+        if self._cell is not None:
+            self._cell.leave()
 
 
 class Watch:

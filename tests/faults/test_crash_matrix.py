@@ -12,7 +12,7 @@ import re
 import pytest
 
 from olympipe_like import Pipeline, StageFailed, WorkerLost
-from tests.faults.cases import Once, always, be_killed, exit_1, first_line, outcome
+from tests.faults.cases import DEATHS, GAVE_UP, Once, always, first_line, outcome
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -26,8 +26,10 @@ def boom():
 
 FAULTS = {
     "raise": (boom, "LookupError: user-boom"),
-    "exit": (exit_1, "worker exited with code 1"),
-    "kill": (be_killed, "worker was killed by SIGKILL"),
+    "exit": DEATHS["exit code 1"],
+    "exit 0": DEATHS["exit code 0"],
+    "kill": DEATHS["SIGKILL"],
+    "segfault": DEATHS["SIGSEGV"],
 }
 # Point of the item's way -> the stage that is told when a worker dies there.
 POINTS = {
@@ -46,6 +48,7 @@ RAISED = {
 
 points = pytest.mark.parametrize("point", POINTS)
 places = pytest.mark.parametrize("place", [0, N // 2, N - 1], ids=["first", "middle", "last"])
+deaths = pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "raise"])
 sizes = pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
 
 
@@ -122,25 +125,25 @@ def test_what_is_raised_anywhere_is_that_items_failure_after_all_items_before_it
 @points
 @places
 @sizes
-@pytest.mark.parametrize("fault", ["exit", "kill"])
-def test_a_death_that_happens_every_time_is_told_with_its_stage_after_a_run_of_the_items_before(
+@deaths
+def test_a_death_that_happens_every_time_is_told_with_its_stage_and_item_after_all_items_before_it(
     fault, point, place, size
 ):
     act, what = FAULTS[fault]
+    what += " while it unpickled the item" * point.startswith("unpickling") + GAVE_UP
 
     arrived, error = run_with(act, always, point, place, size)
 
-    assert arrived == list(range(len(arrived)))
-    assert len(arrived) <= place
-    assert isinstance(error, WorkerLost)
-    pattern = re.escape(f"{POINTS[point]}: {what}") + r".*; gave up after 3 attempts — .*\[worker \d\.\d, pid \d+\]"
+    assert arrived == list(range(place))
+    assert type(error) is WorkerLost
+    pattern = re.escape(f"{POINTS[point]}: {what} — item {place}: ") + r".*\[worker \d\.\d, pid \d+\]"
     assert re.fullmatch(pattern, first_line(error)), first_line(error)
 
 
 @points
 @places
 @sizes
-@pytest.mark.parametrize("fault", ["exit", "kill"])
+@deaths
 def test_a_death_that_happens_once_costs_nothing(fault, point, place, size, tmp_path):
     once = Once(tmp_path)
 

@@ -1,0 +1,146 @@
+"""Frames read one item after the other, and without some of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olympipe_like._transport.codec import DecodingError, decode, encode
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+@dataclass
+class Point:
+    x: int
+    other: object
+
+
+class Refuses:
+    def __init__(self, inside: object) -> None:
+        self.inside = inside
+
+    def __setstate__(self, state: object) -> None:
+        raise ValueError("never")
+
+
+def read(items, left_out=()):
+    """Return the items as they arrive, and which of them were asked about."""
+    parts = encode(items, (range(len(items)),))
+    asked = []
+
+    def begin(index):
+        asked.append(index)
+        return index not in left_out
+
+    made, rest = decode(bytes(parts[0]), [bytearray(part) for part in parts[1:]], begin)
+    assert rest == (range(len(items)),)
+    return made, asked
+
+
+SHARED = Point(1, [2, 3])
+
+
+def test_items_that_run_nobodys_code_are_built_at_once():
+    items = [1, "two", (3, [4.0]), {"five": b"6"}, None, np.arange(3)]
+
+    made, asked = read(items)
+
+    assert asked == []
+    assert made[:5] == items[:5]
+    np.testing.assert_array_equal(made[5], items[5])
+
+
+def test_each_item_with_code_of_its_own_is_announced_and_keeps_what_it_shares():
+    made, asked = read([(SHARED, 1), (2, SHARED), Colour.BLUE])
+
+    assert asked == [0, 1, 2]
+    assert made == [(SHARED, 1), (2, SHARED), Colour.BLUE]
+    assert made[0][0] is made[1][1]
+
+
+def test_an_item_left_out_is_not_run_and_what_others_share_with_it_is_built_for_them():
+    inside = (SHARED, np.ones(2000, "f4"), Colour.BLUE, dt.timezone.utc)
+    items = [1, Refuses(inside), (SHARED, np.ones(3, "f4"), Colour.BLUE), [SHARED, inside[1]], dt.timezone.utc]
+
+    made, asked = read(items, left_out={1})
+
+    assert asked == [0, 1, 2, 3, 4]
+    assert made[:2] == [1, None]
+    assert made[2][0] == SHARED
+    assert made[2][0] is made[3][0]
+    assert (made[2][1].dtype, made[2][2], made[4]) == (np.dtype("f4"), Colour.BLUE, dt.timezone.utc)
+    np.testing.assert_array_equal(made[3][1], inside[1])
+
+
+def test_who_shares_the_part_that_refuses_refuses_too():
+    refuses = Refuses(None)
+
+    with pytest.raises(DecodingError) as caught:
+        read([Point(1, refuses), Point(2, None), Point(3, refuses)], left_out={0})
+
+    assert caught.value.index == 2
+    assert caught.value.items == [None, Point(2, None)]
+
+
+def test_an_item_that_contains_itself_can_be_left_out_or_not():
+    within_list: list = []
+    within_list.append(within_list)
+    within_tuple: tuple = ([],)
+    within_tuple[0].append(within_tuple)
+
+    made, _ = read([Point(0, within_tuple), within_list, Point(1, within_tuple)], left_out={0})
+
+    assert made[1][0] is made[1]
+    assert made[2].other[0][0] is made[2].other
+
+
+def test_lambdas_are_left_out_or_not_like_any_item():
+    made, asked = read([lambda: 1, lambda: 2, lambda: 3], left_out={1})
+
+    assert asked == [0, 1, 2]
+    assert (made[0](), made[1], made[2]()) == (1, None, 3)
+
+
+shared = st.sampled_from([SHARED, Point(2, Colour.RED), Colour.RED, np.dtype("i4"), ["in many"], ("in", ["many"])])
+values = st.recursive(
+    st.integers() | st.text(max_size=5) | st.binary(max_size=3) | st.none() | st.floats(allow_nan=False) | shared,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+        | st.builds(Point, st.integers(), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(values, min_size=1, max_size=1200), st.data())
+def test_whatever_is_left_out_the_others_are_what_they_were(items, data):
+    left_out = data.draw(st.sets(st.integers(0, len(items) - 1)))
+
+    made, asked = read(items, left_out)
+
+    expected = [None if asked and index in left_out else item for index, item in enumerate(items)]
+    assert made == expected
+
+
+@given(st.lists(values, max_size=20), st.lists(values, max_size=20), values)
+def test_the_item_that_cannot_be_rebuilt_is_found_among_any_others(before, after, inside):
+    parts = encode([*before, Refuses(inside), *after], None)
+
+    with pytest.raises(DecodingError) as caught:
+        decode(bytes(parts[0]), parts[1:])
+
+    assert caught.value.index == len(before)
+    assert caught.value.items == before
+    assert isinstance(caught.value.__cause__, ValueError)
