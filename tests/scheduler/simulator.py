@@ -16,6 +16,7 @@ from random import Random
 
 from olympipe_like._model import commands as c
 from olympipe_like._model import events as e
+from olympipe_like._model.failure import READING
 from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
 from olympipe_like._model.topology import Role, StageSpec
@@ -284,9 +285,9 @@ class Simulation:
 
     def _begin(self, worker: Worker, order: c.RunFrame) -> None:
         chunk = self._chunk(order.frame) if order.frame is not None else None
-        for case in order.poison:
-            path, _ = chunk.items[case.ordinal]
-            chunk = Chunk(chunk.items[: case.ordinal], chunk.upto, Failed(path, "given up"))
+        for place in sorted(case.ordinal % READING for case in order.poison)[:1]:
+            path, _ = chunk.items[place]
+            chunk = Chunk(chunk.items[:place], chunk.upto, Failed(path, "given up"))
         whole, worker.done = worker.model.run(chunk, order.leg)
         if order.replay:
             worker.parts = deque([(Chunk([], whole.upto), False)])
@@ -320,8 +321,8 @@ class Simulation:
         self.workers[number].state = "dead"
         self.report_loss(number, late=0.0)
 
-    def report_loss(self, number: WorkerId, late: float = 0.3) -> None:
-        """Let the scheduler know that a worker is dead."""
+    def report_loss(self, number: WorkerId, late: float = 0.3, ordinal: int | None = None) -> None:
+        """Let the scheduler know that a worker is dead; ``ordinal``: of the item that is known to have done it."""
         worker = self.workers[number]
         worker.state = "lost"
         spec = self.specs[worker.stage]
@@ -332,10 +333,12 @@ class Simulation:
             attempts = self.early[worker.stage, worker.slot]
         elif worker.queue:
             head = worker.queue[0]
-            self.costs[head.key] += 1
-            attempts = 0 if self._is_one_item(worker.stage, head.order) else self.costs[head.key]
+            # Alone in its frame it can only have been this item, unless it was not to be run.
+            known = ordinal is not None or (self._is_one_item(worker.stage, head.order) and not head.order.poison)
+            self.costs[head.key] = 0 if known else self.costs[head.key] + 1
+            attempts = self.costs[head.key]
         before = len(self.workers)
-        self._event(e.WorkerLost(at=self.now, worker=number, exit_code=-9))
+        self._event(e.WorkerLost(at=self.now, worker=number, exit_code=-9, ordinal=ordinal))
         if not wanted:
             assert self.failed is None, f"a worker was lost that nobody needed, and the run failed: {self.failed}"
             return
