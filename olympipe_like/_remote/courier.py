@@ -56,7 +56,7 @@ class Courier:
         self._control = Channel(control)
         self._lane = lane
         self._memory = memory
-        self._slots = store.Slots()
+        self._slots = store.Slots(memory)
         self._workers: dict[int, _Worker] = {}  # all that live, by number
         self._by_channel: dict[int, _Worker] = {}  # those of the present session
         self._dismissed: dict[int, float] = {}  # worker -> when it is killed, if it has not ended by then

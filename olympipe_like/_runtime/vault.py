@@ -19,7 +19,7 @@ class Vault:
 
     def __init__(self, memory: int | None) -> None:
         self.memory = memory
-        self._slots = Slots()
+        self._slots = Slots(memory)
         self._payloads: dict[PayloadId, tuple[wire.Parcel, bytearray | None]] = {}
         self._next = 0
         self._recent: dict[StageId, float] = {}  # bytes of a stage's largest recent frame

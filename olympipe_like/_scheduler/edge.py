@@ -18,6 +18,9 @@ WINDOW_FRAMES = 8
 WINDOW_BYTES = 32 << 20
 """Payload bytes an edge holds by default, whatever the number of items."""
 
+NO_LIMIT = 1 << 62
+"""Payload bytes of an edge whose items the user counts, with `queue_size`, in a run without a limit in bytes."""
+
 
 class Edge:
     """Frames on their way from one stage to the next.
@@ -76,9 +79,11 @@ class Edge:
         """Whether a frame of so many items may be made now."""
         if self.unbounded or number == self.low or not self.wants(number):
             return True
+        if self.nbytes >= self._window_bytes:
+            return False
         if self.queue_size is not None:
             return self.items + max(items, 1) <= self.queue_size
-        return (self.items < self._window_items or self.frames < WINDOW_FRAMES) and self.nbytes < self._window_bytes
+        return self.items < self._window_items or self.frames < WINDOW_FRAMES
 
     def room(self, size: int) -> int:
         """Return how many more items a source may send in frames of ``size``."""
@@ -86,14 +91,16 @@ class Edge:
             return max(WINDOW_ITEMS, WINDOW_FRAMES * size)
         if self.queue_size is not None:
             free = self.queue_size - self.items
-        elif not self._is_measured:
-            free = 1 - self.items  # were it 1 GiB, a window full of them would be too many
-        elif self.nbytes + self._frame_bytes > self._window_bytes:
-            free = 0
         else:
             free = max(self._window_items - self.items, (WINDOW_FRAMES - self.frames) * size)
-            if self._frame_bytes:
-                free = min(free, int((self._window_bytes - self.nbytes) / self._frame_bytes) * size)
+        if self._window_bytes == NO_LIMIT:
+            pass
+        elif not self._is_measured:
+            free = min(free, 1 - self.items)  # were it 1 GiB, a window full of them would be too many
+        elif self.nbytes + self._frame_bytes > self._window_bytes:
+            free = 0
+        elif self._frame_bytes:
+            free = min(free, int((self._window_bytes - self.nbytes) / self._frame_bytes) * size)
         return max(free, 1 if self.frames == 0 else 0)
 
     def window(self, size: int) -> int:

@@ -36,7 +36,7 @@ from olympipe_like._model.options import NO_LIMITS, Limits
 from olympipe_like._model.stats import StageTally
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.conservation import discrepancies
-from olympipe_like._scheduler.edge import WINDOW_BYTES, Edge
+from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
 from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.open_stage import OpenStage
@@ -56,6 +56,7 @@ class Scheduler:
         self._ledger = Ledger()
         self._max_failures = limits.max_failures
         self._window_bytes = WINDOW_BYTES
+        self._counts_only = limits.memory is None  # where the user says how many items may wait
         if limits.memory is not None:
             edges = sum(len(spec.inputs) for spec in specs)
             self._window_bytes = min(WINDOW_BYTES, max(limits.memory // max(edges, 1), 1))
@@ -117,7 +118,7 @@ class Scheduler:
             in_order=takes_in_order,
             in_order_numbers=in_order,
             sizers=sizers,
-            window_bytes=self._window_bytes,
+            window_bytes=NO_LIMIT if spec.queue_size is not None and self._counts_only else self._window_bytes,
         )
         parent.outputs.append(edge)
         child.inputs.append(edge)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import time
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from olympipe_like import Pipeline
@@ -103,3 +107,47 @@ def test_an_item_of_more_than_two_gigabytes_arrives_whole():
     assert result[:8].tolist() == result[-8:].tolist() == list(range(8))
     assert not result[8:-8].any()
     assert peak < 2 * nbytes  # one copy in the worker that received it
+
+
+@pytest.mark.slow
+@pytest.mark.fault("T38")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("options", [{}, {"memory": "16MB"}, {"memory": "16MB", "queue_size": 500}], ids=str)
+def test_the_memory_of_all_processes_grows_by_no_more_than_what_is_said(options):
+    size = 256 << 10
+    edges, workers, frame = 3, 4, 1 << 20
+    limit = 16_000_000 if "memory" in options else edges * (32 << 20)
+    pulled = [0]
+
+    def endless():
+        while True:
+            pulled[0] += 1
+            yield os.urandom(16) * (size >> 4)
+
+    def most():
+        """Return what all processes of the run hold now, and its shared memory."""
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        shared = {}
+        for process in family:
+            for link in Path(f"/proc/{process.pid}/fd").iterdir():
+                if "memfd:olympipe" in str(link.readlink()):
+                    found = link.stat()
+                    shared[found.st_ino] = found.st_blocks * 512
+        return sum(process.memory_full_info().pss for process in family) + sum(shared.values())
+
+    ahead = peak = 0
+    pipe = Pipeline(endless()).task(stage_one_ok, workers=2).task(stage_one_ok, workers=2)
+    with pipe.run(**options) as run:
+        results = iter(run)
+        next(results)
+        before = most()
+        for number in range(1, 400):
+            time.sleep(0.005)  # a slow consumer: everything before it fills up
+            assert len(next(results)) == size
+            ahead = max(ahead, pulled[0] - number)
+            if number % 20 == 0:
+                peak = max(peak, most())
+
+    in_hand = (3 * workers + 2) * frame  # of each worker: its frame, the next one, the answer; a frame at each end
+    assert ahead * size <= limit + in_hand
+    assert peak - before <= 2 * limit + in_hand + (32 << 20)

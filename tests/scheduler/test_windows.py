@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from olympipe_like._model.frame import Frame
+from olympipe_like._model.identity import PayloadId
 from olympipe_like._plan.layout import lay_out
-from olympipe_like._scheduler.edge import WINDOW_BYTES, WINDOW_ITEMS
+from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, WINDOW_ITEMS, Edge
 from olympipe_like._scheduler.sizing import START_ITEMS
 from tests.scheduler import nodes as n
 from tests.scheduler.simulator import Simulation
@@ -139,3 +141,21 @@ def test_the_smallest_window_bounds_the_size_of_frames_everywhere():
     run.run()
 
     assert run.sources[NUMBERS].size == 3
+
+
+@pytest.mark.parametrize(("limit", "most"), [(4000, 4), (NO_LIMIT, 10)])
+def test_a_limit_in_bytes_holds_beside_a_number_of_items(limit, most):
+    edge = Edge(
+        0, 1, 0, queue_size=10, unbounded=False, in_order=True, in_order_numbers=True, sizers=(), window_bytes=limit
+    )
+    frame = Frame(count=1, span=1, upto=(), payload=PayloadId(0), nbytes=1000)
+
+    numbers = range(100)
+    put = 0
+    while edge.admits(numbers[put]):
+        edge.grant(put, 1)
+        edge.put(put, frame)
+        put += 1
+
+    assert put == most
+    assert edge.room(1) == 10 - most if limit == NO_LIMIT else edge.room(1) == 0
