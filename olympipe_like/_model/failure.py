@@ -10,6 +10,7 @@ from olympipe_like._model.identity import Path, position_of
 
 TEXT_LIMIT = 10_000  # characters of an exception's text or traceback that travel
 ITEM_LIMIT = 80  # characters of an item's repr
+WHAT_LIMIT = 200  # characters of an exception's text where it is one of a list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,11 @@ class Failure:
     input: bytes | None = None  # the failed item, as `_transport.codec.encode_item` makes it
     collected: bool = False  # dropped from the stream; the caller keeps the record
     no_input: str = ""  # why the item could not be encoded, where that was asked for
+
+    @property
+    def sentence(self) -> str:
+        """Which item of which stage it was, and what happened."""
+        return f"stage {self.place} {self.stage!r}: {cut(self.what, WHAT_LIMIT)} — {self.position}: {self.item}"
 
     def pack(self) -> bytes:
         """Return the record as bytes that travel with a frame."""

@@ -84,3 +84,5 @@ class RunStats:
     balanced: bool = False  # it has ended, and at every stage in = out + filtered + failed + merged
     cores: int | None = None  # processors the run may use; None: not known
     workers: tuple[WorkerStats, ...] = ()  # of stages that workers of other machines may join
+    failed: tuple[str, ...] = ()  # the first of the failed items that the caller keeps, a sentence each
+    kept: int = 0  # failed items that the caller keeps

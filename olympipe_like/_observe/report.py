@@ -36,6 +36,7 @@ _HEADINGS = (
     "queue",
 )
 _LONGEST_NAME = 40  # columns; one long name must not push the figures off the screen
+_LONGEST_LINE = 400  # columns of what is said of a failed item, which is cut in its parts already
 _SHORT_RUN = 1.0  # seconds; below, starting the workers (60 to 100 ms) is a large part of the run
 _MERGES = frozenset({"gather", "zip", "concat"})
 
@@ -111,6 +112,7 @@ class Report:
             "bottleneck": self.bottleneck,
             "verdict": self.verdict(),
             "balanced": self.stats.balanced,
+            "failed": list(self.stats.failed),
             "stages": [_stage_as_dict(stage, self.elapsed) for stage in self.stages],
             "workers": [asdict(worker) for worker in self.workers],
         }
@@ -122,7 +124,14 @@ class Report:
         rows = [_HEADINGS, *(_row(stage, self.elapsed) for stage in self.stages)]
         proof = ["Every item is accounted for."] if self.stats.balanced else []
         workers = ["", *table_of_workers(self.workers)] if self.workers else []
-        return "\n".join([self._headline(), *table(rows), *workers, "", *proof, self.verdict()])
+        failed = ["", *self._failed()] if self.stats.kept else []
+        return "\n".join([self._headline(), *table(rows), *workers, *failed, "", *proof, self.verdict()])
+
+    def _failed(self) -> list[str]:
+        """Return who failed, a line for each as far as they are shown."""
+        shown, more = self.stats.failed, self.stats.kept - len(self.stats.failed)
+        lines = ["Failed, and kept in run.failures:", *(f"  {one_line(text, _LONGEST_LINE)}" for text in shown)]
+        return [*lines, f"  and {grouped(more)} more"] if more else lines
 
     def _repr_html_(self) -> str:
         verdict = find_bottleneck(self.stats)

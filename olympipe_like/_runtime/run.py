@@ -6,6 +6,7 @@ import atexit
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from heapq import nsmallest
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from olympipe_like.failed_item import FailedItem
 
 T_co = TypeVar("T_co", covariant=True)
+
+FAILED_SHOWN = 10
+"""Failed items that a report names."""
 
 ProgressOption = bool | Callable[[Report], object] | None
 
@@ -326,6 +330,7 @@ class Run(Generic[T_co]):
                     )
                 )
         balanced = self._engine is not None and self._engine.balanced
+        first = nsmallest(FAILED_SHOWN, self._collected, key=lambda failure: failure.path or ())
         return RunStats(
             elapsed=elapsed,
             finished=self._closed,
@@ -333,4 +338,6 @@ class Run(Generic[T_co]):
             cores=_usable_cores(),
             balanced=balanced,
             workers=tuple(workers),
+            failed=tuple(failure.sentence for failure in first),
+            kept=len(self._collected),
         )

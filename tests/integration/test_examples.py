@@ -55,9 +55,9 @@ TILES = 120
 class Prepared:
     """What one run of the example left behind."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, example="prepare_images.py"):
         self.folder = folder
-        self.done = run_example("prepare_images.py", "--out", folder, *arguments)
+        self.done = run_example(example, "--out", folder, *arguments)
         self.tiles = sorted((folder / "tiles").iterdir())
         self.shards = []
         for path in sorted((folder / "shards").iterdir()):
@@ -138,10 +138,29 @@ def test_prepare_images_prints_numbers_that_add_up(prepared):
     assert prepared.printed("tiles read") == TILES
     assert prepared.printed("tiles kept") == kept
     assert prepared.printed("tiles dropped") == TILES - kept
+    assert prepared.printed("tiles failed") == 0
     assert prepared.printed("shards written") == len(prepared.shards)
     assert 0 < prepared.printed("seconds") < LIMIT
     assert str(prepared.folder / "shards") in prepared.done.stdout
     assert "Traceback" not in prepared.done.stderr
+
+
+def test_prepare_images_survives_an_image_that_crashes_the_decoder_and_names_it(prepared, tmp_path):
+    bad = prepared.all("names")[40]
+    source = (EXAMPLES / "prepare_images.py").read_text(encoding="utf-8")
+    line = "    name, data = file\n"
+    assert source.count(line) == 1
+    crash = f"    if name == {bad!r}:\n        import ctypes\n\n        ctypes.string_at(0)\n"
+    (tmp_path / "crashing.py").write_text(source.replace(line, line + crash), encoding="utf-8")
+
+    survived = Prepared(tmp_path / "out", "--tiles", TILES, example=tmp_path / "crashing.py")
+
+    assert survived.all("names").tolist() == [name for name in prepared.all("names").tolist() if name != bad]
+    assert survived.printed("tiles failed") == 1
+    (line,) = re.findall(r"^  stage 2/8 'decode': worker crashed .*$", survived.done.stdout, re.MULTILINE)
+    assert line.startswith("  stage 2/8 'decode': worker crashed with SIGSEGV; gave up after 3 attempts — item ")
+    assert bad in line
+    assert "Every item is accounted for." in survived.done.stdout
 
 
 def test_prepare_images_prints_a_report_with_the_same_numbers(prepared):

@@ -147,6 +147,21 @@ def test_the_report_of_an_empty_run_has_its_stages():
     assert report.verdict()
 
 
+def test_the_report_names_the_first_failed_items_that_are_kept():
+    def fails(number):
+        if number % 5 == 0:
+            raise ValueError("no fives")
+        return number
+
+    report, _ = report_of(Pipeline(range(60)).task(fails, workers=2, on_error="collect"))
+
+    lines = str(report).splitlines()
+    at = lines.index("Failed, and kept in run.failures:")
+    assert lines[at + 2] == "  stage 1/1 'fails': ValueError: no fives — item 5: 5"
+    assert lines[at + 10 : at + 12] == ["  stage 1/1 'fails': ValueError: no fives — item 45: 45", "  and 2 more"]
+    assert report.to_dict()["failed"][0] == "stage 1/1 'fails': ValueError: no fives — item 0: 0"
+
+
 def test_the_report_is_text_and_plain_data():
     report, _ = report_of(Pipeline(range(5), name="numbers").task(f.increment, name="work"))
 
