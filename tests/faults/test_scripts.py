@@ -351,13 +351,14 @@ def assert_as_expected(out):
 
 
 @pytest.mark.fault("T50")
+@pytest.mark.parametrize("daemon", [False, True], ids=["", "daemonic"])
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-def test_faults_are_the_same_in_a_caller_that_multiprocessing_started(method, script):
+def test_faults_are_the_same_in_a_caller_that_multiprocessing_started(method, daemon, script):
     out = script(
         CALLER
         + f"""
     if __name__ == "__main__":
-        process = multiprocessing.get_context({method!r}).Process(target=caller)
+        process = multiprocessing.get_context({method!r}).Process(target=caller, daemon={daemon})
         process.start()
         process.join()
         sys.exit(process.exitcode)

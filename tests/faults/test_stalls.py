@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import pickle
+import re
 import signal
 import threading
 import time
@@ -170,6 +171,21 @@ def test_a_worker_that_takes_for_ever_to_be_built_is_named():
 
     assert "worker 1.0, pid " in text
     assert " in __init__" in text
+
+
+def test_a_handler_that_never_returns_is_named_whatever_the_timeout_of_its_stage():
+    def fails(x):
+        raise ValueError(x)
+
+    def handler(item, error):
+        time.sleep(FOR_EVER)  # the handler's line
+
+    pipe = Pipeline([0]).task(fails, name="fails", on_error=handler, timeout=0.1)
+
+    text = stalled(pipe)
+
+    assert "worker 1.0, pid" in text
+    assert re.search(r"line \d+ in handler", text)
 
 
 def test_the_error_pickles_and_is_an_error_of_the_run():

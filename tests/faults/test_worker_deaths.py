@@ -6,9 +6,11 @@ import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,11 +21,10 @@ from tests.faults.cases import (
     BEFORE,
     DEATHS,
     GAVE_UP,
-    HELD,
     ITEMS,
-    STAGE,
     WORKER,
     Once,
+    assert_first_line,
     be_killed,
     dying,
     first_line,
@@ -48,10 +49,31 @@ deaths = pytest.mark.parametrize(
 def test_an_item_that_ends_every_worker_ends_the_run_and_says_how(die, what):
     arrived, error = outcome(two_stages(dying(die)))
 
-    assert arrived == BEFORE[: len(arrived)]
-    assert type(error) is WorkerLost or isinstance(error, StageFailed)
-    pattern = re.escape(f"{STAGE}: {what}{GAVE_UP} — ") + HELD + WORKER
-    assert re.fullmatch(pattern, first_line(error)), first_line(error)
+    assert arrived == BEFORE
+    assert type(error) is WorkerLost
+    assert_first_line(error, what + GAVE_UP)
+
+
+@deaths
+def test_a_death_is_noticed_within_a_second_though_somebody_holds_its_socket_open(die, what, tmp_path, caplog):
+    heard = []
+    caplog.handler.addFilter(lambda record: heard.append(time.monotonic()))
+
+    def die_with_an_heir():
+        sockets = [int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.is_socket()]
+        heir = subprocess.Popen(["sleep", "30"], pass_fds=sockets, start_new_session=True)
+        (tmp_path / "heir").write_text(f"{len(sockets)} {heir.pid} {time.monotonic()}")
+        die()
+
+    try:
+        _, error = outcome(two_stages(dying(die_with_an_heir), worker_retries=0))
+    finally:
+        sockets, heir, died = (tmp_path / "heir").read_text().split()
+        os.kill(int(heir), signal.SIGKILL)
+
+    assert int(sockets) > 0
+    assert_first_line(error, what)
+    assert heard[0] - float(died) < 1.0
 
 
 @deaths
