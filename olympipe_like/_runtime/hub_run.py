@@ -328,7 +328,9 @@ def _pair(theirs: list[socket.socket]) -> Connection:
 
 
 def _readable(connection: Connection, seconds: float) -> bool:
-    return bool(select.select([connection], [], [], max(seconds, 0))[0])
+    waiting = select.poll()  # not `select.select`, which refuses descriptors from 1024 on
+    waiting.register(connection, select.POLLIN)
+    return bool(waiting.poll(max(seconds, 0) * 1000))
 
 
 def _ship(what: object, place: str) -> bytes:

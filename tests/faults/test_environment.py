@@ -309,6 +309,27 @@ def test_however_few_descriptors_there_are_a_run_works_or_says_what_is_missing(l
     assert "[0, 1, 2, 3, 4, 5, 6, 7, 8]" in text or "Too many open files" in text, text
 
 
+@pytest.mark.fault("T52")
+def test_a_caller_with_thousands_of_open_files_can_watch_and_await_its_runs(script):
+    out = script(
+        """
+        import asyncio, os, resource
+        from olympipe_like import Pipeline
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+
+        async def awaited():
+            return [item async for item in Pipeline(range(9)).task(abs, workers=2)]
+
+        print(Pipeline(range(9)).task(abs, workers=2).wait_for_result(progress=lambda report: None))
+        print(asyncio.run(awaited()))
+    """
+    )
+
+    assert out == "[0, 1, 2, 3, 4, 5, 6, 7, 8]\n" * 2
+
+
 # -- what a stage function does to its process ---------------------------------------------------------------
 
 
