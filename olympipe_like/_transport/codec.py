@@ -174,10 +174,13 @@ def decode(
     try:
         rest, items = pickle.loads(data, buffers=buffers) if begin is None else _PlainReader.read(data, buffers)
     except BaseException as error:
-        builder = Builder(bytes(data), buffers)
+        try:
+            builder = Builder(bytes(data), buffers)
+            rest = builder.rest() if len(builder) else None
+        except Exception:  # noqa: BLE001 - it is no pickle that `encode` made: whatever its bytes say may be met
+            raise DecodingError(0, [], None) from error
         if not len(builder):
             raise DecodingError(0, [], None) from error
-        rest = builder.rest()
         made = build(builder, rest, begin)
         if not isinstance(error, Exception):
             raise  # none of the items raised it: it is the caller's Ctrl-C
@@ -232,6 +235,7 @@ _PLAIN = frozenset(
         ("array", "_array_reconstructor"),
         ("array", "array"),
         ("numpy", "dtype"),
+        ("olympipe_like._worker.sifted", "Sifted"),
         (__name__, "_OneByOne"),
         *((module, "_frombuffer") for module in _NUMPY),
     }

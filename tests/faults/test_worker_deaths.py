@@ -57,7 +57,12 @@ def test_an_item_that_ends_every_worker_ends_the_run_and_says_how(die, what):
 @deaths
 def test_a_death_is_noticed_within_a_second_though_somebody_holds_its_socket_open(die, what, tmp_path, caplog):
     heard = []
-    caplog.handler.addFilter(lambda record: heard.append(time.monotonic()))
+
+    def note(record):
+        heard.append(time.monotonic())
+        return True
+
+    caplog.handler.addFilter(note)
 
     def die_with_an_heir():
         sockets = [int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.is_socket()]
@@ -68,6 +73,7 @@ def test_a_death_is_noticed_within_a_second_though_somebody_holds_its_socket_ope
     try:
         _, error = outcome(two_stages(dying(die_with_an_heir), worker_retries=0))
     finally:
+        caplog.handler.removeFilter(note)  # it is the handler of all tests
         sockets, heir, died = (tmp_path / "heir").read_text().split()
         os.kill(int(heir), signal.SIGKILL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from olympipe_like._transport import codec
 from olympipe_like._transport.codec import DecodingError, decode, encode
+from olympipe_like._worker.sifted import sift
 
 
 class Colour(enum.Enum):
@@ -144,3 +147,22 @@ def test_the_item_that_cannot_be_rebuilt_is_found_among_any_others(before, after
     assert caught.value.index == len(before)
     assert caught.value.items == before
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+@given(st.data())
+def test_bytes_that_are_no_pickle_of_ours_are_said_to_be_one(data):
+    good = encode([{"a": 1}, (2, 3)], (range(2),))[0]
+    places = data.draw(st.dictionaries(st.integers(0, len(good) - 1), st.integers(0, 255), min_size=1, max_size=3))
+    broken = bytes(places.get(place, byte) for place, byte in enumerate(good))
+
+    with contextlib.suppress(DecodingError):
+        decode(broken, [])
+
+
+def test_what_a_filter_left_is_read_without_being_taken_apart(monkeypatch):
+    numbers = sift(range(100), [True] * 100, 100)
+    monkeypatch.setattr(codec, "Builder", None)
+
+    items, (column,) = decode(encode(list(range(100)), (numbers,))[0], [], lambda _: True)
+
+    assert items == list(column) == list(range(100))
