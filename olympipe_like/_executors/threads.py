@@ -49,7 +49,8 @@ class ThreadExecutor:
             thread.abandoned = True
             thread.inbox.put(None)
         for thread in self._threads.values():
-            if thread is not threading.current_thread():
+            # One that is only just being started, as Ctrl-C may meet it, cannot be waited for.
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(JOIN_SECONDS)
 
     def stacks(self) -> list[WorkerStack]:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from olympipe_like import Pipeline
+from olympipe_like._executors import threads
 from olympipe_like._runtime import hub_client
 from olympipe_like._runtime.hub_run import HubRun
 from olympipe_like._runtime.run import _open_engines as open_engines
@@ -548,6 +549,18 @@ def test_ctrl_c_before_a_hub_is_told_of_its_run_is_neither_slow_nor_hidden(monke
         Pipeline([1]).task(str).task(len, executor=executor).wait_for_result()
 
     assert time.monotonic() - begin < hub_client.IDLE_SECONDS / 2
+    assert not open_engines
+
+
+def test_ctrl_c_while_a_thread_starts_is_not_hidden(monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads._WorkerThread, "start", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline([1]).task(str, executor="thread").wait_for_result()
+
     assert not open_engines
 
 
