@@ -81,7 +81,7 @@ class Conduct:
             taken, given = counts[0].items_in, counts[-1].items_out
             if taken > run.length or (answer.failure is None and (taken, given) != (run.length, answer.length)):
                 raise ProtocolError("counts that are not those of its answer")
-        elif not answer.upto or answer.upto > run.upto:
+        elif not answer.upto or answer.upto[: len(run.upto)] > run.upto:  # within an item the path is longer
             raise ProtocolError("a part that goes beyond its frame")
         if not answer.more:
             self._frames.popleft()
