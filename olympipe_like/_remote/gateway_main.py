@@ -61,7 +61,7 @@ def main(descriptor: int) -> None:
     control_socket = socket.socket(fileno=descriptor)
     control = Connection(control_socket)
     try:
-        order, _ = control.receive()
+        order, _ = control.receive_alone()
     except (EOFError, OSError):
         return
     assert isinstance(order, Open)
@@ -138,7 +138,7 @@ class _Program:
         mark, descriptors, _, _ = socket.recv_fds(self._control_socket, 1, 2)
         if not mark:
             return False
-        order, _ = self._control.receive()
+        order, _ = self._control.receive_alone()
         assert isinstance(order, Join)
         self._gateway.guests.agree(order.lost_after, order.most_bytes)
         if any(need.terms.codec for need in order.needs.values()):

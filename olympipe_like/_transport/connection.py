@@ -119,6 +119,23 @@ class Connection:
             self._parser.feed(data)
         return message
 
+    def receive_alone(self) -> Message:
+        """As `receive`, without a byte of what follows: descriptors that come with that would be lost."""
+        header = self._exactly(_HEADER.size)
+        self._parser.feed(header + self._exactly(sum(_HEADER.unpack(header))))
+        message = self._parser.next()
+        assert message is not None
+        return message
+
+    def _exactly(self, nbytes: int) -> bytes:
+        found = bytearray()
+        while len(found) < nbytes:
+            data = self._socket.recv(nbytes - len(found))
+            if not data:
+                raise EOFError("the other side is gone")
+            found += data
+        return bytes(found)
+
     def poll(self) -> Message | None:
         """Return the next message if it has come already."""
         message = self._parser.next()
