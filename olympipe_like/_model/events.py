@@ -43,6 +43,7 @@ class WorkerReady(NamedTuple):
 
     at: float
     worker: WorkerId
+    holds: int = 0  # frames it wants in hand, where it says so; 0: as many as its stage's workers have
 
 
 class WorkerLost(NamedTuple):

@@ -121,9 +121,10 @@ class Remote:
     local_workers: int = 0  # processes of this machine that work beside them
     modules: tuple[str, ...] = ()  # travel with the functions
     max_message: int = 1 << 30  # bytes of one frame of items
-    serializer: Literal["pickle", "msgpack", "own"] = "pickle"
+    serializer: Literal["pickle", "msgpack", "own", "bytes"] = "pickle"  # bytes: every item is some, travelling as is
     dumps: Callable[[Any], bytes] | None = None  # own: of one item
     loads: Callable[[bytes], Any] | None = None
+    own_target: bool = False  # workers bring the function along, and nothing is sent to them but requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ class StageSpec:
     may_die: bool = False  # its workers are processes
     is_open: bool = False  # workers of other machines come and go, beside `workers` of this one
     prefetch: int = 1  # where it is open: frames a worker may have in hand at least
+    queue_frames: int | None = None  # where it is open: frames waiting in front of it, instead of the default window
     careful: bool = False  # every loss must tell which item it was at
     worker_retries: int = 2  # workers an item may cost after the first
     timeout_retries: int = 0

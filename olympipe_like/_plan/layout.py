@@ -361,6 +361,8 @@ def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> d
         "max_items": policy.max_items,
         "max_rss": policy.max_rss,
         "is_open": placement.remote is not None,
+        # Requests wait with those who ask, so that everybody's turn comes: here are no more than keep workers busy.
+        "queue_frames": 1 if placement.remote is not None and placement.remote.own_target else None,
         # A worker that answers in parts has one frame at a time.
         "prefetch": 1
         if placement.remote is None or any(op.multiplies for op in operators)

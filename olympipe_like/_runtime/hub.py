@@ -180,7 +180,7 @@ class HubRun:
         elif isinstance(message, wire.MemoryShort):
             self._results.send(message)
         elif isinstance(message, wire.Ready):
-            self._handle(WorkerReady(at=monotonic(), worker=message.worker))
+            self._handle(WorkerReady(at=monotonic(), worker=message.worker, holds=message.holds))
         elif isinstance(message, wire.Broken):
             if self._over:
                 self._failure = self._failure or Failure.unpack(message.failure)

@@ -48,6 +48,7 @@ class Crew:
         self._tasks: dict[WorkerId, deque[Task]] = {}
         self._slots: dict[WorkerId, int] = {}
         self._items: dict[WorkerId, int] = {}  # given to each
+        self._holds: dict[WorkerId, int] = {}  # frames that those want in hand who said so
         self._worn_out: set[WorkerId] = set()
         self.ready: set[WorkerId] = set()  # have loaded their function
         self.paused: set[WorkerId] = set()  # hold a generator that may go on when there is room
@@ -72,9 +73,16 @@ class Crew:
         self._ledger.command(StartWorker(worker, self._spec.id, slot))
         return worker
 
-    def note_ready(self, worker: WorkerId) -> int:
-        """Note that a worker has loaded its function; return its slot."""
+    @property
+    def capacity(self) -> int:
+        """Frames that all of them may have in hand, at least."""
+        return sum(self._holds.get(worker, self._spec.prefetch) for worker in self._tasks)
+
+    def note_ready(self, worker: WorkerId, holds: int = 0) -> int:
+        """Note that a worker has loaded its function, and how many frames it wants in hand; return its slot."""
         self.ready.add(worker)
+        if holds:
+            self._holds[worker] = holds
         return self._slots[worker]
 
     def give(self, worker: WorkerId, task: Task) -> None:
@@ -98,16 +106,19 @@ class Crew:
         self.ready.discard(worker)
         self.paused.discard(worker)
         self._worn_out.discard(worker)
+        self._holds.pop(worker, None)
         del self._items[worker]
         return self._slots.pop(worker), self._tasks.pop(worker)
 
     def free(self, ahead: int) -> WorkerId | None:
-        """Return the worker with least in hand, if that is less than ``ahead`` frames."""
-        least = max(ahead, self._spec.prefetch)
+        """Return the worker with least in hand of those with less than ``ahead`` frames, or than they want themselves."""
+        usual = max(ahead, self._spec.prefetch)
+        least = max(usual, *self._holds.values()) if self._holds else usual
         found: WorkerId | None = None
         for worker, tasks in self._tasks.items():  # in the order of their numbers
-            if len(tasks) < least and worker not in self._worn_out:
-                found, least = worker, len(tasks)
+            holds = len(tasks)
+            if holds < least and holds < self._holds.get(worker, usual) and worker not in self._worn_out:
+                found, least = worker, holds
         return found
 
     def retire(self, items: int, *, keep: bool = False) -> list[int]:

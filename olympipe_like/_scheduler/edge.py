@@ -36,6 +36,7 @@ class Edge:
         leg: int,
         *,
         queue_size: int | None,
+        queue_frames: int | None = None,
         unbounded: bool,
         in_order: bool,
         in_order_numbers: bool,
@@ -60,6 +61,7 @@ class Edge:
         self.items_taken = 0
         self._upcoming = 0  # the first number never taken; earlier ones wait again only if their worker was lost
         self.queue_size = queue_size
+        self.queue_frames = queue_frames
         self.unbounded = unbounded
         self.waiting: dict[int, Frame] = {}
         self._numbers: list[int] = []  # heap of the numbers waiting
@@ -83,6 +85,8 @@ class Edge:
             return False
         if self.queue_size is not None:
             return self.items + max(items, 1) <= self.queue_size
+        if self.queue_frames is not None:
+            return self.frames < self.queue_frames
         return self.items < self._window_items or self.frames < WINDOW_FRAMES
 
     def room(self, size: int) -> int:
@@ -91,6 +95,8 @@ class Edge:
             return max(WINDOW_ITEMS, WINDOW_FRAMES * size)
         if self.queue_size is not None:
             free = self.queue_size - self.items
+        elif self.queue_frames is not None:
+            free = (self.queue_frames - self.frames) * size
         else:
             free = max(self._window_items - self.items, (WINDOW_FRAMES - self.frames) * size)
         if self._window_bytes == NO_LIMIT:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import count
 
 from olympipe_like._model.commands import FailRun
-from olympipe_like._model.events import WorkerLeft
+from olympipe_like._model.events import WorkerLeft, WorkerReady
 from olympipe_like._scheduler.crew import Task
 from olympipe_like._scheduler.work import WorkStage
 
@@ -27,6 +27,13 @@ class OpenStage(WorkStage):
         self.crew.start(next(slot for slot in count(self.spec.workers) if slot not in taken))
         self._widen()
         self.ledger.mark(self.id)
+
+    def ready(self, event: WorkerReady) -> None:
+        """Note how much a worker wants in hand."""
+        super().ready(event)
+        if event.holds:
+            self._widen()
+            self.ledger.mark(self.id)
 
     def left(self, event: WorkerLeft) -> None:
         """Give what a worker had in hand to the others."""
@@ -50,7 +57,11 @@ class OpenStage(WorkStage):
             super()._succeed(slot, tasks)
 
     def _widen(self) -> None:
-        """Let a window that the user gave count what is in hands besides, as everywhere."""
+        """Let a window that is not the default one count what is in hands besides, as everywhere."""
+        if self.spec.queue_frames is not None:
+            for edge in self.inputs:
+                edge.queue_frames = self.spec.queue_frames + max(self.crew.capacity, 1)
+                self.ledger.mark(edge.parent)
         if self.spec.queue_size is not None:
             for edge in self.inputs:
                 edge.queue_size = self.spec.queue_size + max(len(self.crew), 1)

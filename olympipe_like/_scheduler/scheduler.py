@@ -114,6 +114,7 @@ class Scheduler:
             child.id,
             leg,
             queue_size=None if spec.queue_size is None else spec.queue_size + max(spec.workers, 1),
+            queue_frames=None if spec.queue_frames is None else spec.queue_frames + max(spec.workers, 1),
             unbounded=leg in spec.unbounded_legs,
             in_order=takes_in_order,
             in_order_numbers=in_order,

@@ -50,7 +50,7 @@ class WorkStage(Stage):
 
     def ready(self, event: WorkerReady) -> None:
         """A worker has come so far: what befalls it now says nothing against its stage."""
-        self._suspects.came_along(self.crew.note_ready(event.worker))
+        self._suspects.came_along(self.crew.note_ready(event.worker, event.holds))
 
     def returned(self, event: FrameReturned) -> None:
         """Take a worker's answer."""

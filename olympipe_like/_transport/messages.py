@@ -97,6 +97,7 @@ class Ready(NamedTuple):
     """Worker to hub: has loaded its segment."""
 
     worker: WorkerId
+    holds: int = 0  # frames it wants in hand; 0: as many as others
 
 
 class Broken(NamedTuple):
