@@ -47,6 +47,7 @@ _HOMES = {
 
 __all__ = [
     "SKIP",
+    "BrokerClosed",
     "DataError",
     "EvaluationError",
     "FailedItem",

@@ -12,6 +12,7 @@ PipelineError
 │   │   ├── SourceFailed              your source
 │   │   └── WorkerLost                an item, or the machine: workers died, too often
 │   ├── TooManyFailures               more failed than max_failures allows
+│   ├── BrokerClosed                  a request was not answered: its broker is gone
 │   ├── SourceExhausted               a one-shot source was asked twice
 │   ├── StalledError                  nothing moved for as long as stall_timeout allows
 │   └── InternalError                 ours: please report
@@ -95,6 +96,10 @@ class PipelineExecutionError(PipelineError, RuntimeError):
     def errors(self) -> list[str]:
         """The texts of what failed."""
         return [str(self)]
+
+
+class BrokerClosed(PipelineExecutionError):
+    """A request was not answered, because the broker was cancelled, or is not there any more."""
 
 
 class StageFailed(PipelineExecutionError):

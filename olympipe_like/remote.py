@@ -75,23 +75,7 @@ def remote(
         be read by others.
     """
     where = f"remote ({call_site()})"
-    checks.text(where, "address", address)
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not 0 < int(found["port"]) < 65536:
-        raise PlanError(f"{where}: address must be like tcp://10.0.0.5:5555, got {address!r}")
-    folder = None
-    if keys is None:
-        if not _LOOPBACK.fullmatch(found["host"]):
-            raise PlanError(
-                f"{where}: refusing to listen on {address} without keys: run 'olympipe-like keys new NAME' and give "
-                "remote(..., keys=FOLDER); without keys only this machine's own address (127.0.0.1) is possible"
-            )
-    else:
-        checks.path(where, "keys", keys)
-        folder = os.path.abspath(os.path.expanduser(os.fspath(keys)))  # noqa: PTH100, PTH111 - links stay as they are
-        from olympipe_like._remote.keys import KeyFolder  # with it comes ZeroMQ
-
-        KeyFolder(folder).own()
+    folder = keys_to_listen(where, address, keys)
     if serializer not in ("pickle", "msgpack"):
         raise PlanError(f'{where}: serializer must be "pickle" or "msgpack", got {serializer!r}')
     if serializer == "msgpack":
@@ -122,6 +106,40 @@ def remote(
         dumps=dumps,
         loads=loads,
     )
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address."""
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and 0 < int(found["port"]) < 65536
+
+
+def keys_to_listen(where: str, address: str, keys: str | os.PathLike[str] | None) -> str | None:
+    """Return the folder of keys with which an address of this machine may be listened on; None: without any.
+
+    Raises
+    ------
+    PlanError
+        If it must not be: without keys no other machine may reach it.
+    """
+    checks.text(where, "address", address)
+    found = _ADDRESS.fullmatch(address)
+    if found is None or not is_address(address):
+        raise PlanError(f"{where}: address must be like tcp://10.0.0.5:5555, got {address!r}")
+    if keys is None:
+        if not _LOOPBACK.fullmatch(found["host"]):
+            name = where.split(" ", 1)[0]
+            raise PlanError(
+                f"{where}: refusing to listen on {address} without keys: run 'olympipe-like keys new NAME' and give "
+                f"{name}(..., keys=FOLDER); without keys only this machine's own address (127.0.0.1) is possible"
+            )
+        return None
+    checks.path(where, "keys", keys)
+    folder = os.path.abspath(os.path.expanduser(os.fspath(keys)))  # noqa: PTH100, PTH111 - links stay as they are
+    from olympipe_like._remote.keys import KeyFolder  # with it comes ZeroMQ
+
+    KeyFolder(folder).own()
+    return folder
 
 
 def _listed(where: str, modules: object) -> Sequence[object]:

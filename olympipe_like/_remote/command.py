@@ -60,19 +60,10 @@ def _work(chosen: argparse.Namespace) -> int:
     else:
         folder = KeyFolder(chosen.keys)
         own = folder.own()
-        hub = _hub_of(folder, chosen.hub)
+        hub = folder.hub(chosen.hub).public
     host = chosen.name or socket.gethostname()
     visiting = Visiting(chosen.address, own, hub, host, chosen.workers, chosen.forbid_pickle, chosen.linger)
     return Machine(visiting, _say).run()
-
-
-def _hub_of(folder: KeyFolder, name: str | None) -> str:
-    if name is None:
-        return folder.hub().public
-    for key in folder.allowed():
-        if key.name == name:
-            return key.public
-    raise KeyProblem(f"no key of the name {name!r} is allowed in {folder.folder}")
 
 
 def _say(text: str) -> None:

@@ -13,15 +13,18 @@ from typing import Any
 
 from olympipe_like._model.identity import WorkerId
 from olympipe_like._remote import speech
+from olympipe_like._remote.byte_frames import closed, opened
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
-from olympipe_like._remote.serialising import plain_failure, plain_record
+from olympipe_like._remote.main_process import MainProcess
+from olympipe_like._remote.serialising import plain_failure, plain_record, serializer_of
 from olympipe_like._remote.session import Buffer
-from olympipe_like._remote.speech import Says, Terms
+from olympipe_like._remote.speech import Ended, Says, Terms
 from olympipe_like._remote.visit import Visit, hello_of
 from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
 from olympipe_like._transport.connection import Channel
+from olympipe_like._transport.progress_cell import ProgressCell
 
 COMPLAIN_SECONDS = 3.0  # without a hub, before the reason is said
 GRACE_SECONDS = 0.2  # for a worker whose run is over to close what it holds, as at home
@@ -31,8 +34,10 @@ REFUSED_CODE = 3  # exit code of a machine that the hub will not have
 class _Worker:
     """One worker process, as the courier knows it."""
 
-    def __init__(self, number: int, channel: int, identity: WorkerId, *, plain: bool) -> None:
-        self.plain = plain  # what it says travels without pickles
+    def __init__(self, number: int, channel: int, identity: WorkerId, terms: Terms) -> None:
+        self.plain = terms.plain  # what it says travels without pickles
+        # A program's own process cannot change how its frames are written, as a fork of ours can: it is done here.
+        self.serializer = serializer_of(terms.codec, terms.classes) if terms.own_target else None
         self.number = number  # here, never used again: the channels of the next session begin anew
         self.channel = channel
         self.identity = identity
@@ -66,6 +71,7 @@ class Courier:
         self._order: Visiting | None = None
         self._alone_since = monotonic()
         self._complaint = ""  # said since there was a hub
+        self._main = MainProcess()
         self._is_over = False
 
     def serve(self) -> None:
@@ -120,6 +126,15 @@ class Courier:
     def _look(self) -> None:
         assert self._visit is not None
         assert self._order is not None
+        if self._order.cell is not None:
+            if self._main.has_gone:
+                self._main_has_died()
+                return
+            # Where the only worker is stopped its items are for others, as long as that lasts.
+            stopped_for = self._main.stopped_for(monotonic())
+            if stopped_for > self._visit.lost_after and not self._visit.is_paused:
+                self._visit.pause("its process is stopped")
+            self._visit.is_paused = self._visit.is_paused and stopped_for > 0
         if self._visit.session is not None:
             self._alone_since = monotonic()
             self._complaint = ""
@@ -157,8 +172,24 @@ class Courier:
                     self._say_goodbye(message.why, died=False)
                     self._is_over = True
         if self._control.is_gone:
-            self._say_goodbye("its main process was killed", died=True)
-            self._is_over = True
+            self._main_has_died()
+
+    def _main_has_died(self) -> None:
+        self._say_what_it_was_at()
+        self._say_goodbye("its main process was killed", died=True)
+        self._is_over = True
+
+    def _say_what_it_was_at(self) -> None:
+        """Where the main process did the work, and died with it: let the item be found, as that of any worker."""
+        if self._order is None or self._order.cell is None:
+            return
+        at = ProgressCell(self._order.cell).read()
+        for worker in self._workers.values():
+            if worker.peer is not None:
+                self._from_worker(worker)  # what it had sent before still counts
+            if worker.frames:
+                ordinal = at[0] if at is not None else None
+                self._say(worker, Says.ENDED, *Ended(None, self._main.pid, ordinal, timed_out=False, excused=False))
 
     def _say_goodbye(self, why: str, *, died: bool) -> None:
         if self._visit is not None:
@@ -257,13 +288,18 @@ class Courier:
             self._visit.send(channel, speech.pack(Says.REFUSED, why))
             return
         self._last += 1
-        worker = _Worker(self._last, channel, WorkerId(identity), plain=terms.plain)
+        worker = _Worker(self._last, channel, WorkerId(identity), terms)
         self._workers[worker.number] = self._by_channel[channel] = worker
         self._control.send(Fork(worker.number, terms, identity, slot))
 
     def _run(self, worker: _Worker, values: tuple[Any, ...], payload: list[memoryview]) -> None:
-        total = sum(piece.nbytes for piece in payload)
+        run = speech.unpack_run(worker.identity, values)
         pieces: list[Buffer] = list(payload)
+        lengths = run.parcel.lengths if run.parcel is not None else None
+        if lengths is not None and worker.serializer is not None:
+            pieces = opened(lengths, pieces, worker.serializer)
+            lengths = tuple(memoryview(piece).nbytes for piece in pieces)
+        total = sum(lengths or ())
         slot = None
         if total > store.INLINE_BYTES and self._memory is not None:
             slot, _ = self._slots.take(total)
@@ -274,7 +310,8 @@ class Courier:
                 self._slots.give_back(slot)
                 slot = None
         worker.frames.append((values[0], slot))
-        worker.tell(speech.unpack_run(worker.identity, values, slot), pieces)
+        parcel = wire.Parcel(lengths, slot) if lengths is not None else None
+        worker.tell(run._replace(parcel=parcel), pieces)
 
     def _say(self, worker: _Worker, says: Says, *values: object) -> None:
         if self._visit is not None and worker.is_wanted:
@@ -292,7 +329,7 @@ class Courier:
                 case wire.Answered():
                     self._answered(worker, message, payload)
                 case wire.Ready():
-                    self._say(worker, Says.READY)
+                    self._say(worker, Says.READY, message.holds)
                 case wire.Broken():
                     self._say(worker, Says.BROKEN, plain_failure(message.failure, plain=plain))
                 case wire.Logged():
@@ -323,6 +360,10 @@ class Courier:
                 self._slots.give_back(slot)
         failure = plain_failure(answer.failure, plain=worker.plain) if answer.failure is not None else None
         records = tuple(plain_failure(record, plain=worker.plain) for record in answer.records)
+        if parcel is not None and worker.serializer is not None:
+            parts = closed(parcel.lengths, parts, worker.serializer)
+            lengths = tuple(memoryview(part).nbytes for part in parts)
+            answer = answer._replace(parcel=wire.Parcel(lengths, None))
         body = speech.pack_answer(number, answer, failure, records)
         if self._visit is not None and worker.is_wanted:
             self._visit.send(worker.channel, body, parts)

@@ -12,8 +12,10 @@ from typing import Any
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._remote import speech
+from olympipe_like._remote.clients import Clients
 from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._remote.guests import Guest, Guests
+from olympipe_like._remote.keys import PublicKey
 from olympipe_like._remote.run_link import RunLink, Worker
 from olympipe_like._remote.serialising import failure_of, from_worker, record_of, to_worker, with_failures
 from olympipe_like._remote.session import Buffer
@@ -30,6 +32,7 @@ class Gateway:
     """The desk between `Guests` and `RunLink`s."""
 
     guests: Guests  # who tells us; set once both are there
+    clients: Clients
 
     def __init__(self) -> None:
         self.links: list[RunLink] = []
@@ -112,6 +115,8 @@ class Gateway:
 
     def came(self, guest: Guest) -> None:
         """A machine is there, for the first time or again."""
+        if guest.is_client:
+            return
         if not guest.is_known:
             guest.is_known = True
             text = f"worker {guest.title} has come, with {guest.workers} worker{'' if guest.workers == 1 else 's'}"
@@ -123,6 +128,9 @@ class Gateway:
     def said(self, guest: Guest, channel: int, body: bytes, payload: list[memoryview]) -> None:
         """Pass a worker's message on to its run."""
         says, values = speech.unpack(body)
+        if guest.is_client:
+            self.clients.said(guest, channel, says, values, payload)
+            return
         worker = self._workers.get((guest, channel))
         if worker is None:
             if channel in guest.channels and says is Says.ENDED:
@@ -162,7 +170,7 @@ class Gateway:
             case Says.STARTED:
                 link.tell(Based(identity, worker.guest.host, speech.one_int(values)))
             case Says.READY:
-                link.tell(wire.Ready(identity))
+                link.tell(wire.Ready(identity, speech.holds_of(values)))
             case Says.BROKEN:
                 link.tell(wire.Broken(identity, failure_of(speech.one_value(values), plain=plain)))
             case Says.LOGGED:
@@ -192,6 +200,9 @@ class Gateway:
 
     def left(self, guest: Guest, *, lost: bool, why: str) -> None:
         """A machine has gone."""
+        if guest.is_client:
+            self.clients.left(guest)
+            return
         self._vacancies.gone(guest)
         for worker in [each for each in self._workers.values() if each.guest is guest]:
             self._vacancies[worker.link, worker.stage].lost(why)
@@ -207,6 +218,10 @@ class Gateway:
         worker.link.workers.pop(worker.identity, None)
         if worker.link in self.links:
             self._vacancies[worker.link, worker.stage].workers.discard(worker)
+
+    def may_not_ask(self, key: PublicKey) -> str:
+        """Return why a key may not ask; empty: it may."""
+        return self.clients.why_not(key)
 
     # -- time, and people ---------------------------------------------------------------------------------------------
 

@@ -12,11 +12,13 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import StageId
+from olympipe_like._remote.clients import Clients, Serve
 from olympipe_like._remote.door import CannotListen, Door
 from olympipe_like._remote.gateway import Gateway
 from olympipe_like._remote.guests import Guests
 from olympipe_like._remote.keys import KeyFolder, KeyProblem, PublicKey, SecretKey
 from olympipe_like._remote.run_link import RunLink, StageNeed
+from olympipe_like._remote.serialising import BYTES
 from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport.callables import install_main
 from olympipe_like._transport.connection import Connection
@@ -75,6 +77,7 @@ def main(descriptor: int) -> None:
         control.send(Opened(str(error)))
         return
     gateway.guests = Guests(door, gateway, order.lost_after, order.most_bytes)
+    gateway.clients = Clients(gateway.guests)
     try:
         program = _Program(zmq, control_socket, control, gateway, door, order)
         program.look_at_keys()
@@ -110,7 +113,11 @@ class _Program:
             for handle in self._door.handles:
                 poller.register(handle, zmq.POLLIN)
             poller.register(self._control_socket, zmq.POLLIN)
-            is_full = any(guest.session.is_full for guest in self._gateway.guests)
+            # A client takes no more than it asked for, and must not hold up the others.
+            is_full = any(guest.session.is_full for guest in self._gateway.guests if not guest.is_client)
+            front = self._gateway.clients.front
+            if front is not None:
+                poller.register(front, zmq.POLLIN | (zmq.POLLOUT if front.wants_to_write else 0))
             for link in self._gateway.links:
                 wants = 0 if is_full else zmq.POLLIN  # who cannot send takes nothing in
                 poller.register(link.channel, wants | (zmq.POLLOUT if link.channel.wants_to_write else 0))
@@ -120,6 +127,12 @@ class _Program:
                 return
             for incoming in self._door.read():
                 self._gateway.guests.receive(incoming)
+            if front is not None and front is self._gateway.clients.front:
+                found = ready.get(front.fileno(), 0)
+                if found & zmq.POLLOUT:
+                    front.flush()
+                if found & ~zmq.POLLOUT:
+                    self._gateway.clients.receive()
             for link in list(self._gateway.links):
                 found = ready.get(link.channel.fileno(), 0)
                 if found & zmq.POLLOUT:
@@ -134,14 +147,17 @@ class _Program:
                 self.look_at_keys()
 
     def _from_program(self) -> bool:
-        """Take on one more run; say whether the program is still there."""
+        """Take on one more run, or clients; say whether the program is still there."""
         mark, descriptors, _, _ = socket.recv_fds(self._control_socket, 1, 2)
         if not mark:
             return False
         order, _ = self._control.receive_alone()
+        if isinstance(order, Serve):
+            self._gateway.clients.open(socket.socket(fileno=descriptors[0]), order)
+            return True
         assert isinstance(order, Join)
         self._gateway.guests.agree(order.lost_after, order.most_bytes)
-        if any(need.terms.codec for need in order.needs.values()):
+        if any(need.terms.codec not in (b"", BYTES) for need in order.needs.values()):
             sys.path[:] = order.path
             if not isinstance(sys.modules["__main__"], Main):
                 install_main()

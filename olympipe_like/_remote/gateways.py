@@ -12,6 +12,7 @@ from pathlib import Path
 
 from olympipe_like._model.options import Remote
 from olympipe_like._remote import temporary
+from olympipe_like._remote.clients import Serve
 from olympipe_like._remote.gateway_main import Join, Open, Opened
 from olympipe_like._remote.keys import KeyFolder
 from olympipe_like._transport.connection import Connection
@@ -101,6 +102,12 @@ class Gateway:
             socket.send_fds(self._socket, [b"J"], descriptors)
             self._control.send(order)
 
+    def serve(self, order: Serve, descriptor: int) -> None:
+        """Let clients come; their requests go to the socket."""
+        with self._turn:
+            socket.send_fds(self._socket, [b"J"], [descriptor])
+            self._control.send(order)
+
     def end(self) -> None:
         """End the process."""
         self._control.close()
@@ -126,6 +133,14 @@ def gateway_of(remote: Remote) -> Gateway:
         if found is None:
             found = _open[key] = Gateway(remote)
         return found
+
+
+def close_gateway(remote: Remote) -> None:
+    """Stop listening at one address."""
+    with _lock:
+        gateway = _open.pop((remote.address, remote.keys), None)
+    if gateway is not None:
+        gateway.end()
 
 
 def close_gateways() -> None:

@@ -40,6 +40,7 @@ class Guest:
         self.host = hello.host
         self.pid = hello.pid
         self.workers = hello.workers  # how many it can have
+        self.is_client = hello.workers == 0  # it asks, and works for nobody
         self.connection: bytes | None = connection  # None: it is away
         self.session = Session(os.urandom(TOKEN_BYTES), at)
         self.channels: set[int] = set()  # in use
@@ -88,6 +89,7 @@ class Ears(Protocol):
     def said(self, guest: Guest, channel: int, body: bytes, payload: list[memoryview]) -> None: ...
     def left(self, guest: Guest, *, lost: bool, why: str) -> None: ...
     def note(self, text: str) -> None: ...
+    def may_not_ask(self, key: PublicKey) -> str: ...
 
 
 class Guests:
@@ -166,6 +168,9 @@ class Guests:
             self._refuse(
                 incoming, hello.host, f"runs Python {theirs}, this hub {ours}: functions do not travel between them"
             )
+            return
+        if hello.workers == 0 and (why := self._ears.may_not_ask(incoming.key)):
+            self._refuse(incoming, hello.host, why)
             return
         now = monotonic()
         guest = self._by_token.get(hello.resumes) if hello.resumes != NO_TOKEN else None

@@ -22,6 +22,9 @@ class Visiting(NamedTuple):
     workers: int
     forbid_pickle: bool
     linger: float | None  # seconds without a hub after which there is no more waiting; None: for ever
+    cell: int | None = None
+    """Where the only worker is the main process itself: the descriptor of its progress cell. When that process dies,
+    nobody else can say at which item."""
 
 
 class Fork(NamedTuple):

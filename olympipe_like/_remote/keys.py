@@ -161,9 +161,14 @@ class KeyFolder:
             found.append(PublicKey(fields["name"], fields["public"]))
         return found
 
-    def hub(self) -> PublicKey:
-        """Return the one hub that a worker trusts."""
+    def hub(self, name: str | None = None) -> PublicKey:
+        """Return the one hub that a worker trusts, or that of a name."""
         found = self.allowed()
+        if name is not None:
+            for key in found:
+                if key.name == name:
+                    return key
+            raise KeyProblem(f"no key of the name {name!r} is allowed in {self.folder}")
         if not found:
             raise KeyProblem(
                 f"{self.folder} allows no hub: copy its .pub file here and run 'olympipe-like keys allow FILE'"

@@ -9,40 +9,28 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from time import monotonic
 
 from olympipe_like._executors.deadlines import Deadlines
 from olympipe_like._executors.processes import CannotStart, WorkerProcess
 from olympipe_like._model.identity import WorkerId
 from olympipe_like._plan.layout import Label
+from olympipe_like._remote.courier_process import RESTART_SECONDS, CourierProcess
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
 from olympipe_like._remote.luggage import install
 from olympipe_like._remote.serialising import serializer_of
 from olympipe_like._remote.speech import Ended, Terms
-from olympipe_like._transport import codec, store
+from olympipe_like._transport import codec
 from olympipe_like._transport.connection import Channel
 from olympipe_like._transport.progress_cell import ProgressCell
-from olympipe_like._worker import interrupts
 from olympipe_like._worker.loop import WorkerOrder
 from olympipe_like._worker.output import LogLevels
 from olympipe_like._worker.stacks import StackFile, show_on_signal
 from olympipe_like._worker.startup import Surroundings, keep_large_blocks
-
-RESTART_SECONDS = 1.0  # before another courier is tried, where one has died
-LEAVE_SECONDS = 2.0  # how long a courier may take to say good-bye
-
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[4]); "
-    "from olympipe_like._remote.courier import main; main(*map(int, sys.argv[1:4]))"
-)
-_PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
 
 
 class _Process:
@@ -100,43 +88,18 @@ class Machine:
     # -- one courier --------------------------------------------------------------------------------------------------
 
     def _serve_one_courier(self) -> None:
-        control, theirs = socket.socketpair()
-        self._lane, their_lane = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._memory: int | None = None
-        try:
-            self._memory = store.create()
-        except OSError:
-            pass  # large frames go through sockets: slower, the same results
-        memory = [self._memory] if self._memory is not None else []
-        passed = [theirs.fileno(), their_lane.fileno(), *memory]
-        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        numbers = [str(each) for each in (*passed[:2], *(memory or [-1]))]
-        with interrupts.held_back():
-            courier = subprocess.Popen(
-                [sys.executable, *flags, "-c", _START, *numbers, _PACKAGE_HOME],
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-            )
-        theirs.close()
-        their_lane.close()
-        self._courier = Channel(control)
+        process = CourierProcess()
+        self._lane, self._memory = process.lane, process.memory
+        self._courier = Channel(process.control)
         self._courier.send(self._visiting)
-        self._selector.register(control, selectors.EVENT_READ, self._from_courier)
+        self._selector.register(process.control, selectors.EVENT_READ, self._from_courier)
         try:
             while self._code is None and not self._courier.is_gone:
                 self._wait()
         finally:
             self._kill_all()
-            self._selector.unregister(control)
-            self._courier.close()
-            self._lane.close()
-            if self._memory is not None:
-                os.close(self._memory)
-            try:
-                courier.wait(LEAVE_SECONDS)
-            except subprocess.TimeoutExpired:
-                courier.kill()
-                courier.wait()
+            self._selector.unregister(process.control)
+            process.close()
 
     def _wait(self) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._courier.wants_to_write else 0)
@@ -172,6 +135,11 @@ class Machine:
 
     def _fork(self, message: Fork) -> None:
         terms = message.terms
+        if terms.own_target:
+            why = "it answers requests of a Broker: there, workers of olympipe_like.requests are wanted"
+            self._say(f"refused for stage {terms.label[0]!r}: {why}")
+            self._courier.send(NotForked(message.number, why))
+            return
         if missing := [name for name in terms.needs if not _is_there(name)]:
             names = ", ".join(repr(name) for name in missing)
             why = f"it has no module {names}; install it there, or send it along with remote(..., modules=[...])"

@@ -20,7 +20,7 @@ from olympipe_like._transport.callables import pack, unpack
 from olympipe_like._transport.codec import Buffer, DecodingError, EncodingError
 from olympipe_like.errors import PlanError
 
-MSGPACK = b"msgpack"  # what terms say instead of functions
+MSGPACK, BYTES = b"msgpack", b"bytes"  # what terms say instead of functions
 _ARRAY = 78  # the number of our extension type
 _ITEM, _PROBLEM = b"v", b"e"
 
@@ -192,7 +192,7 @@ def from_worker(
     """
     if answer.parcel is None:
         return answer, []
-    items, rest = serializer.decode_leniently(*_parts(answer.parcel.lengths, pieces))
+    items, rest = serializer.decode_leniently(*parts_of(answer.parcel.lengths, pieces))
     if len(items) != answer.length:
         raise ProtocolError("another number of items than it says")
     parts = _pickled(items, rest)
@@ -213,7 +213,7 @@ def to_worker(run: wire.Run, pieces: list[Buffer], serializer: Serializer) -> tu
     if run.parcel is None:
         return run, []
     try:
-        items, rest = codec.decode(*_parts(run.parcel.lengths, pieces, own=True))
+        items, rest = codec.decode(*parts_of(run.parcel.lengths, pieces, own=True))
     except DecodingError as error:
         parts = _with_problem(serializer, error, f"{type(error.__cause__).__name__}: {error.__cause__}")
     else:
@@ -222,7 +222,7 @@ def to_worker(run: wire.Run, pieces: list[Buffer], serializer: Serializer) -> tu
     return run._replace(parcel=parcel), parts
 
 
-def _parts(lengths: Sequence[int], pieces: Sequence[Buffer], *, own: bool = False) -> tuple[Buffer, list[Buffer]]:
+def parts_of(lengths: Sequence[int], pieces: Sequence[Buffer], *, own: bool = False) -> tuple[Buffer, list[Buffer]]:
     """Return a frame's first part and the others; ``own``: each in memory that may be written to."""
     whole = memoryview(b"".join(pieces))
     parts: list[Buffer] = []
@@ -257,6 +257,8 @@ def serializer_of(code: bytes, classes: dict[str, bytes]) -> Serializer | None:
     """Return what the terms of a stage say; None: pickle."""
     if not code:
         return None
+    if code == BYTES:
+        return Serializer(lambda: (bytes, bytes))  # whoever made them knows what they are
     if code == MSGPACK:
         return Serializer(_msgpack)
     return Serializer(lambda: unpack(pickle.loads(code), classes))

@@ -20,6 +20,7 @@ from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._transport import messages as wire
 
 MOST_TEXT = 2000  # characters of a text that a machine may send for people to read
+MOST_HELD = 10_000  # frames that a worker may want in hand
 
 
 class Says(IntEnum):
@@ -40,6 +41,11 @@ class Says(IntEnum):
     LOGGED = 20
     ENDED = 21
     REFUSED = 22  # this worker will not be started, and why
+    # client to hub, on a channel for each call
+    ASK = 32  # requests: their numbers and lengths
+    WITHDRAW = 33  # what was asked on this channel is not wanted any more
+    # hub to client
+    TOLD = 48  # outcomes: the numbers of their requests, and their lengths
 
 
 class Terms(NamedTuple):
@@ -54,6 +60,7 @@ class Terms(NamedTuple):
     needs: tuple[str, ...]  # modules that must be there
     modules: dict[str, tuple[bytes, bool, str]]  # source, whether it is a package, file name
     plain: bool  # nothing that the workers send is a pickle
+    own_target: bool  # for workers that bring the function along: the shipment is not for them
     codec: bytes  # how items are written; empty: pickle
     shipment: bytes
     classes: dict[str, bytes]
@@ -66,7 +73,7 @@ class Hello(NamedTuple):
     pid: int
     python: tuple[int, int]
     library: str
-    workers: int
+    workers: int  # 0: a client, which asks
     resumes: bytes  # the token of the session it had, empty: none
     heard: int  # of that session
 
@@ -129,12 +136,12 @@ def pack_run(number: int, run: wire.Run) -> bytes:
     )
 
 
-def unpack_run(worker: WorkerId, values: Sequence[Any], offset: int | None) -> wire.Run:
-    """Return the frame for a local worker."""
+def unpack_run(worker: WorkerId, values: Sequence[Any]) -> wire.Run:
+    """Return the frame for a local worker; where its bytes are there is for the caller to say."""
     _, leg, ended, lengths, skip, length, prefix, upto, failure, part_items, skip_items, careful, rehearsed, poison = (
         values
     )
-    parcel = wire.Parcel(lengths, offset) if lengths is not None else None
+    parcel = wire.Parcel(lengths, None) if lengths is not None else None
     return wire.Run(
         worker,
         leg,
@@ -212,7 +219,7 @@ def unpack_hello(data: bytes | memoryview) -> Hello:
     _is(values, str, int, tuple, str, int, bytes, int)
     hello = Hello(*values)
     _ints(hello.python)
-    _need(len(values[2]) == 2 and 1 <= hello.workers <= 10_000, "a greeting that cannot be")
+    _need(len(values[2]) == 2 and 0 <= hello.workers <= 10_000, "a greeting that cannot be")
     return hello._replace(host=readable(hello.host, 64), library=readable(hello.library, 32))
 
 
@@ -220,6 +227,17 @@ def unpack_ended(values: Sequence[Any]) -> Ended:
     """Return how a worker ended."""
     _is(values, (int, type(None)), int, (int, type(None)), bool, bool)
     return Ended(*values)
+
+
+def unpack_several(values: Sequence[Any], nbytes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return numbers and lengths of what comes together in a payload."""
+    _is(values, tuple, tuple)
+    numbers, lengths = values
+    _ints(numbers)
+    _ints(lengths)
+    _need(len(numbers) == len(lengths) and min(lengths, default=0) >= 0, "lengths that cannot be")
+    _need(sum(lengths) == nbytes, "a payload of another size than it says")
+    return numbers, lengths
 
 
 def one_value(values: Sequence[Any]) -> Any:
@@ -233,6 +251,13 @@ def one_int(values: Sequence[Any]) -> int:
     _is(values, int)
     number: int = values[0]
     return number
+
+
+def holds_of(values: Sequence[Any]) -> int:
+    """Return how many frames a worker that is ready wants in hand; 0: as many as others."""
+    _is(values, int)
+    _need(0 <= values[0] <= MOST_HELD, "a number of frames that cannot be")
+    return int(values[0])
 
 
 def one_text(values: Sequence[Any]) -> str:

@@ -19,10 +19,27 @@ def _pair(address: str) -> tuple[SecretKey, SecretKey]:
         return _keys[address]
 
 
+def is_known(address: str) -> bool:
+    """Whether this program, or the one it is a fork of, has made keys for an address."""
+    return address in _keys
+
+
 def hub_keys(address: str) -> tuple[SecretKey, tuple[PublicKey, ...]]:
     """Return the hub's key, and whom it allows."""
     hub, workers = _pair(address)
     return hub, (PublicKey(workers.name, workers.public),)
+
+
+def visitor_keys(address: str) -> tuple[SecretKey, str]:
+    """Return a worker's or client's key and the hub's public one, within the same program."""
+    hub, workers = _pair(address)
+    return workers, hub.public
+
+
+def take_over(address: str, own: SecretKey, hub: str) -> None:
+    """Come as this one to an address: this process was started by the program that listens there."""
+    with _lock:
+        _keys[address] = SecretKey("hub", hub, ""), own
 
 
 def worker_keys(address: str) -> bytes:

@@ -103,13 +103,19 @@ class Vacancy:
         remote = self.need.remote
         text = (
             f"{self.place} waits for remote workers: {self.load} of min_workers={remote.min_workers} are there; "
-            f"start some with: olympipe-like worker {remote.address} --keys FOLDER"
+            f"start some with: {self._how_to_start_some()}"
         )
         if self._opened:
             text = f"{self.place} has no remote worker left{self._last_words()}; it waits for one to come"
         if remote.local_workers:
             text += f" (its {remote.local_workers} local ones go on)"
         return text
+
+    def _how_to_start_some(self) -> str:
+        address = self.need.remote.address
+        if self.need.remote.own_target:
+            return f"olympipe_like.requests.Worker(target, {address!r}, keys=FOLDER).process_requests()"
+        return f"olympipe-like worker {address} --keys FOLDER"
 
     def _obituary(self) -> str:
         return (

@@ -48,7 +48,8 @@ class Visit:
         self.session: Session | None = None
         self.is_welcome = False  # on this connection
         self._assemblies: dict[int, Assembly] = {}
-        self._lost_after = 10.0
+        self.lost_after = 10.0
+        self.is_paused = False  # nobody is to be visited for now
         self._beat = FIRST_BEAT_SECONDS
         self._beat_at = self._hello_at = 0.0
         self._opened_at = 0.0
@@ -116,6 +117,12 @@ class Visit:
             self.socket.linger = 1000
             self._put(Envelope(Kind.BYE, channel=int(died), token=self.session.token).pack(len(data)), data)
 
+    def pause(self, why: str) -> None:
+        """End the session, and begin none while `is_paused`."""
+        self.say_goodbye(why, died=True)
+        self._end(why)
+        self.is_paused = True
+
     # -- what is heard ------------------------------------------------------------------------------------------------
 
     def read(self) -> None:
@@ -165,7 +172,7 @@ class Visit:
             self._host.said(envelope.channel, *without_length(pieces))
 
     def _welcomed(self, envelope: Envelope, welcome: Welcome, now: float) -> None:
-        self._lost_after, self._beat = welcome.lost_after, welcome.beat
+        self.lost_after, self._beat = welcome.lost_after, welcome.beat
         again = []
         if welcome.is_new or self.session is None:
             if self.session is not None:
@@ -199,15 +206,17 @@ class Visit:
         """Give a sign of life, say hello again, try another connection: whatever it is time for."""
         self._beat_at = now + self._beat
         self._look_at_handshakes(now)
+        if self.is_paused:
+            return
         session = self.session
         if session is not None and self.is_welcome:
             self.is_welcome = self._put(session.beat())
         elif now >= self._hello_at:
             self._say_hello(now)
-        if session is not None and now - session.heard_at > self._lost_after:
+        if session is not None and now - session.heard_at > self.lost_after:
             self._end(f"nothing was heard of the hub for {now - session.heard_at:.1f} s")
         silent_since = max(self._opened_at, self.heard_at or 0.0)
-        most = max(self._lost_after * REOPEN_AFTER, 4 * self._beat)
+        most = max(self.lost_after * REOPEN_AFTER, 4 * self._beat)
         has_gone_silent = self.heard_at is not None and now - silent_since > most
         if has_gone_silent or (self._retry_at is not None and now >= self._retry_at):
             self._open()

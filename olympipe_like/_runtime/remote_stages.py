@@ -125,6 +125,7 @@ class RemoteStages:
                 needs=luggage.needed(shipment, order.classes, modules),
                 modules=modules,
                 plain=remote.serializer != "pickle",
+                own_target=remote.own_target,
                 codec=_codec_of(remote),
                 shipment=shipment,
                 classes=dict(order.classes),
@@ -139,8 +140,10 @@ class RemoteStages:
 def _codec_of(remote: Remote) -> bytes:
     if remote.serializer == "pickle":
         return b""
-    from olympipe_like._remote.serialising import MSGPACK, pack_functions
+    from olympipe_like._remote.serialising import BYTES, MSGPACK, pack_functions
 
+    if remote.serializer == "bytes":
+        return BYTES
     if remote.dumps is None or remote.loads is None:
         return MSGPACK
     try:

@@ -111,7 +111,7 @@ class Crew:
         return self._slots.pop(worker), self._tasks.pop(worker)
 
     def free(self, ahead: int) -> WorkerId | None:
-        """Return the worker with least in hand of those with less than ``ahead`` frames, or than they want themselves."""
+        """Return the worker with least in hand, if that is less than ``ahead`` frames, or than it wants itself."""
         usual = max(ahead, self._spec.prefetch)
         least = max(usual, *self._holds.values()) if self._holds else usual
         found: WorkerId | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -27,6 +28,19 @@ _second = itemgetter(1)
 
 class PortGone(Exception):
     """The run has ended; nobody takes frames any more."""
+
+
+class Queue(Iterator[Any]):
+    """A source that others fill: what is there goes together, and nothing waits for company."""
+
+    @abstractmethod
+    def take(self, most: int) -> list[Any]:
+        """Return what is there, at most so many items; waits for the first. Nothing: there will be none any more."""
+
+    def __next__(self) -> Any:
+        for item in self.take(1):
+            return item
+        raise StopIteration
 
 
 class FeedPort(Protocol):
@@ -120,6 +134,10 @@ class Feeder:
         if allowance is None:
             return False
         allowed, size = allowance
+        if isinstance(self._iterator, Queue):
+            items = self._iterator.take(min(allowed - self._given, size))
+            self._send(items)
+            return bool(items)
         count = min(allowed - self._given, size if never_blocks else min(self._wanted, size))
         before = self._given
         ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)

@@ -105,7 +105,7 @@ def _live(order: WorkerOrder, port: Port) -> None:
         _break(order, port, error, "could not start")
         return
     port.connection.send(Ready(order.worker))
-    _serve(order, port, program)
+    serve(order, port, program)
     try:
         program.close()
     except BaseException as error:  # noqa: BLE001 - as above
@@ -124,7 +124,14 @@ def _feed(order: WorkerOrder, port: Port, source: Source) -> None:
     Feeder(in_epochs(source, make), order.label, SourcePort(port, order.label, order.title), order.title).run()
 
 
-def _serve(order: WorkerOrder, port: Port, program: Program) -> None:
+def serve(order: WorkerOrder, port: Port, program: Program) -> None:
+    """Answer frames until told to stop.
+
+    Raises
+    ------
+    EOFError, OSError
+        If the other side is gone.
+    """
     while True:
         message, payload = port.receive()
         if isinstance(message, Stop):

@@ -299,9 +299,9 @@ BROKEN = {
     "the middle of nothing": lambda p: p.send(Envelope(Kind.MORE, number=1, token=p.session.token).pack(0), b""),
     "a message of nothing": lambda p: p.say(1, b""),
     "an unknown message": lambda p: p.say(1, fields.pack((77,))),
-    "a worker that never was": lambda p: p.say(1000, pack(Says.READY)),
+    "a worker that never was": lambda p: p.say(1000, pack(Says.READY, 0)),
     "a hub's message": lambda p: p.say(1000, pack(Says.START, 1, 2, 3)),
-    "a payload where there is none": lambda p: p.say(1000, pack(Says.READY), (b"x",)),
+    "a payload where there is none": lambda p: p.say(1000, pack(Says.READY, 0), (b"x",)),
     "text where a value should be": lambda p: p.say(1000, b"not fields"),
 }
 
@@ -346,7 +346,7 @@ def test_an_answer_that_cannot_be_costs_the_peer_its_place_and_no_item(machines,
     evil = peer()
     evil.greet()
     channel, _ = evil.wait_for(Says.START)
-    evil.say(channel, pack(Says.READY))
+    evil.say(channel, pack(Says.READY, 0))
     _, (number, *_) = evil.wait_for(Says.RUN)
     if what == "twice":
         dropped = _answer(number, counts=((1, 0, 1, 0, 0, 0),))

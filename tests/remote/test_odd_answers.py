@@ -32,7 +32,7 @@ def answer(number, **changes):
 
 # Each: what is said on a channel whose worker was started and is ready, and has frame `number` in hand.
 ODD = {
-    "ready twice": lambda number: [pack(Says.READY)],
+    "ready twice": lambda number: [pack(Says.READY, 0)],
     "broken after it was ready": lambda number: [pack(Says.BROKEN, b"")],
     "refused after it was ready": lambda number: [pack(Says.REFUSED, "no")],
     "started twice": lambda number: [pack(Says.STARTED, 5)],
@@ -67,7 +67,7 @@ def take_a_frame(evil):
     evil.greet()
     channel, _ = evil.wait_for(Says.START)
     evil.say(channel, pack(Says.STARTED, 4711))
-    evil.say(channel, pack(Says.READY))
+    evil.say(channel, pack(Says.READY, 0))
     _, (number, *_) = evil.wait_for(Says.RUN)
     return channel, number
 

@@ -202,7 +202,7 @@ def test_a_pickle_where_none_was_agreed_on_is_never_opened(machines, hub, addres
     evil = Peer(address, temporary._pair(address)[0].public, temporary._pair(address)[1])
     evil.greet()
     channel, _ = evil.wait_for(Says.START)
-    evil.say(channel, pack(Says.READY))
+    evil.say(channel, pack(Says.READY, 0))
     _, (number, *_) = evil.wait_for(Says.RUN)
     data = canary.pickled()
     rest = (number, (len(data),), 1, (1,), None, ((1, 1, 0, 0, 0, 0),), 0.0, False, False, (), 0)

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "_fluent": {"graph", "pipeline", "_runtime", "_worker", "_plan", "_model"},
     "pipeline": {"_fluent", "_runtime", "_plan", "_model"},
     "sklearn": {"pipeline"},
+    "requests": {"graph", "remote", "_runtime", "_remote", "_observe", "_worker", "_transport", "_plan", "_model"},
     "__main__": {"_runtime", "_remote"},
 }
 # One class in several files: its parts name the whole in their signatures, and only there.
