@@ -1,4 +1,4 @@
-"""A courier's parent, as the courier sees it: is it there, and does it run?"""
+"""A courier's parent, as the courier sees it: whether it is there, and whether it runs."""
 
 from __future__ import annotations
 

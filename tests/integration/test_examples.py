@@ -380,3 +380,15 @@ def test_remote_workers_lose_nothing_when_a_machine_is_killed():
     assert "Every item is accounted for." in done.stdout
     primes = sum(all(n % d for d in range(2, int(n**0.5) + 1)) for n in range(2, 180_000))
     assert f"{primes} primes below 180000, from 90 of 90 blocks" in done.stdout
+
+
+# -- ask_workers -----------------------------------------------------------------------------------
+
+
+def test_ask_workers_draws_every_sample_though_a_worker_is_killed():
+    done = run_example("ask_workers.py", "--samples", "80")
+
+    assert "40 samples are drawn; killing worker" in done.stdout
+    found = re.search(r"80 samples from 2 workers, of lengths 1 to (\d+)\nthe model is at level (\d+)\n", done.stdout)
+    assert found, done.stdout
+    assert 8 <= int(found[1]) <= int(found[2])
