@@ -11,7 +11,7 @@ from typing import Any, Literal
 from olympipe_like._model.options import Remote
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
-from olympipe_like._remote.serialising import load_msgpack
+from olympipe_like._remote.msgpack_items import load_msgpack
 from olympipe_like._remote.starting import Workers, start_workers
 from olympipe_like.errors import PlanError, PlanTypeError
 

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 from olympipe_like._model.failure import Failure
 from olympipe_like._remote import fields
 from olympipe_like._remote.envelope import ProtocolError
+from olympipe_like._remote.msgpack_items import msgpack_functions
 from olympipe_like._transport import codec
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.callables import pack, unpack
 from olympipe_like._transport.codec import Buffer, DecodingError, EncodingError
-from olympipe_like.errors import PlanError
 
 MSGPACK, BYTES = b"msgpack", b"bytes"  # what terms say instead of functions
-_ARRAY = 78  # the number of our extension type
 _ITEM, _PROBLEM = b"v", b"e"
 
 
@@ -260,54 +259,8 @@ def serializer_of(code: bytes, classes: dict[str, bytes]) -> Serializer | None:
     if code == BYTES:
         return Serializer(lambda: (bytes, bytes))  # whoever made them knows what they are
     if code == MSGPACK:
-        return Serializer(_msgpack)
+        return Serializer(msgpack_functions)
     return Serializer(lambda: unpack(pickle.loads(code), classes))
-
-
-def load_msgpack() -> Any:
-    """Return the module ``msgpack``.
-
-    Raises
-    ------
-    PlanError
-        If it is not installed.
-    """
-    try:
-        import msgpack
-    except ImportError as error:
-        raise PlanError(
-            f'serializer="msgpack" needs msgpack, which cannot be imported ({error}): '
-            "pip install 'olympipe-like[msgpack]'"
-        ) from None
-    return msgpack
-
-
-def _msgpack() -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
-    msgpack = load_msgpack()
-
-    def default(value: Any) -> Any:
-        dtype = getattr(value, "dtype", None)
-        if dtype is not None and hasattr(value, "tobytes") and not dtype.hasobject and dtype.names is None:
-            return msgpack.ExtType(_ARRAY, msgpack.packb((dtype.str, value.shape, value.tobytes())))
-        raise TypeError(f"msgpack cannot write {type(value).__name__}")
-
-    def extension(number: int, data: bytes) -> Any:
-        if number != _ARRAY:
-            raise ValueError(f"an unknown extension type {number}")
-        import numpy as np
-
-        kind, shape, content = msgpack.unpackb(data)
-        made = np.frombuffer(content, np.dtype(kind)).reshape(shape).copy()
-        return made if shape else made[()]
-
-    def dumps(value: Any) -> bytes:
-        data: bytes = msgpack.packb(value, default=default)
-        return data
-
-    def loads(data: bytes) -> Any:
-        return msgpack.unpackb(data, ext_hook=extension, strict_map_key=False)
-
-    return dumps, loads
 
 
 # -- failures and log records -----------------------------------------------------------------------------------------
