@@ -49,10 +49,10 @@ class Host:
         self._over = True
         self._connection.shut_down()
         self._port.replies.put(wire.NO_SLOT)  # wakes a worker that waits for a slot
+        if self._thread.ident is not None:  # else the run never began
+            self._thread.join()  # first: it may be about to start another worker
         for executor in self.executors.values():
             executor.abandon()
-        if self._thread.ident is not None:  # else the run never began
-            self._thread.join()
         self._connection.close()
 
     def _listen(self) -> None:

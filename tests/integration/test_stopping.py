@@ -634,3 +634,13 @@ def test_many_runs_in_a_row_leave_nothing():
     gc.collect()
     assert psutil.Process().num_fds() < descriptors + 10
     assert len(children()) < 5
+
+
+def test_a_run_may_be_left_while_its_threads_are_being_started():
+    pipe = Pipeline(range(9)).task(lambda x: x)
+    for _ in range(4):
+        pipe = pipe.task(lambda x: x, executor="thread", workers=4)
+
+    for _ in range(30):
+        with pipe.run():
+            pass
