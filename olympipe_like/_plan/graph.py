@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,19 @@ def clocks_of(nodes: Sequence[Node]) -> dict[Node, Node]:
         clocks = {clock[each] for each in node.inputs}
         clock[node] = node if starts_anew or len(clocks) != 1 else clocks.pop()
     return clock
+
+
+def keys_of(nodes: Sequence[Node]) -> dict[Node, str]:
+    """Return for each node what tells its random numbers from those of others: name, and which of that name it is.
+
+    Not its number, nor where it runs: then a stage would draw other numbers behind a new one, or fused with another.
+    """
+    seen: Counter[str] = Counter()
+    found: dict[Node, str] = {}
+    for node in nodes:
+        found[node] = f"{node.op.name}/{seen[node.op.name]}"
+        seen[node.op.name] += 1
+    return found
 
 
 def gave_up_order(node: Node) -> Node | None:

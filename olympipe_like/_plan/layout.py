@@ -19,7 +19,7 @@ from olympipe_like._plan import operators as ops
 from olympipe_like._plan.away import away
 from olympipe_like._plan.counts import demands, expected_counts
 from olympipe_like._plan.fusion import may_share, without_marks
-from olympipe_like._plan.graph import Node, clocks_of, sources_of, topological
+from olympipe_like._plan.graph import Node, clocks_of, keys_of, sources_of, topological
 from olympipe_like._plan.reshaping import Scan
 from olympipe_like.errors import PlanError
 
@@ -45,6 +45,7 @@ class Segment(NamedTuple):
     keeps: bool = False  # failed items go into their records
     seed: int = 0  # of the run: for steps that draw and were given none
     travels: bool = False  # its results are pickled: they go to another process
+    keys: tuple[str, ...] = ()  # for each operator, what tells its random numbers from those of others
 
     @property
     def label(self) -> Label:
@@ -247,6 +248,7 @@ class _Builder:
         self._sources = sources_of(nodes)
         self._clocks = clocks_of(nodes)
         self._labels = _label(nodes)
+        self._keys = keys_of(nodes)
         self._ids = {group.nodes[-1]: StageId(number) for number, group in enumerate(groups)}
         self._demand = demands(nodes, leaves)
         self._expected = expected_counts(nodes)
@@ -304,7 +306,8 @@ class _Builder:
             operators = tuple(node.op for node in group.nodes)
             where = placement.executor if placement is not None else self._default
             executor: ExecutorName = "process" if where == "remote" else where  # to its worker it is one
-            segment = Segment(number, operators, labels, len(first.inputs), main, executor)
+            keys = tuple(self._keys[node] for node in group.nodes)
+            segment = Segment(number, operators, labels, len(first.inputs), main, executor, keys=keys)
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)
         return LaidStage(spec, labels, placement, segment, source, main, expected, senders)

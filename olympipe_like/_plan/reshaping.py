@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from olympipe_like._model.identity import Path
 from olympipe_like._plan.operators import Function, Operator
+
+
+def seed_text(seed: int, own: int | None, key: str, epoch: Path) -> str:
+    """Return what a step that draws begins with.
+
+    Its own seed, or the run's and what tells the step from others; behind it the epoch, a number for each repeat.
+    """
+    return "/".join([f"{seed}/{key}" if own is None else str(own), *map(str, epoch)])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -200,7 +200,14 @@ def _run(
     if letter.data is not None and _plain(now) != _plain(letter.item):
         print(f"stage {letter.place} {letter.stage!r} is given {now}; in the run it was given {letter.item}")
     slot = re.match(r"worker \d+\.(\d+)", letter.worker)
-    alone = Segment(segment.stage, (segment.ops[index],), (segment.labels[index],), 1)
+    alone = Segment(
+        segment.stage,
+        (segment.ops[index],),
+        (segment.labels[index],),
+        1,
+        seed=segment.seed,
+        keys=(segment.keys[index],),
+    )
     try:
         program = Program(alone, int(slot[1]) if slot else 0, "replay")
     except Exception as error:  # noqa: BLE001 - the constructor is the user's; it fails as the stage does

@@ -117,8 +117,7 @@ class Program:
     def _seed(self, index: int, op: ops.Operator, epoch: Path) -> str:
         """Return what a step that draws begins with: the same for whoever runs it."""
         own = op.seed if isinstance(op, reshaping.Shuffle | reshaping.Sample) else None
-        given = f"{self._segment.seed}/{self._segment.stage}/{index}" if own is None else str(own)
-        return "/".join([given, *map(str, epoch)])
+        return reshaping.seed_text(self._segment.seed, own, self._segment.keys[index], epoch)
 
     def _make(self, op: ops.Operator, label: Label, policy: tuple[Attempts, Watch], seed: str) -> Step:
         worker, legs = self._worker, self._segment.legs
