@@ -9,6 +9,7 @@ WorkerId = NewType("WorkerId", int)  # unique in a run, never used again after t
 PayloadId = NewType("PayloadId", int)  # what stands for a frame's items where they must not be opened
 FrameNumber = NewType("FrameNumber", int)  # position of a frame in its stream, from 0
 
+NO_STAGE = StageId(-1)  # of a stage that need not be named
 NO_PAYLOAD = PayloadId(-1)  # a frame without items needs no payload
 
 Path = tuple[int, ...]

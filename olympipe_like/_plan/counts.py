@@ -27,7 +27,7 @@ def demands(nodes: Sequence[Node], leaves: Sequence[Node]) -> dict[Node, int | N
             through: int | None
             if isinstance(op, ops.Limit):
                 through = op.amount if need is None else min(need, op.amount)
-            elif need is None or (op.epochs and op.remembers):  # what begins anew in each epoch leaves rests
+            elif need is None or op.start is not None or (op.epochs and op.remembers):  # what begins anew leaves rests
                 through = None
             elif isinstance(op, ops.Concat) and leg > 0:
                 through = 0  # what earlier legs leave open is asked for when they have ended
@@ -51,7 +51,7 @@ def expected_counts(nodes: Sequence[Node]) -> dict[Node, int | None]:
 
 
 def _length_of(source: ops.Source) -> int | None:
-    if source.factory or not hasattr(source.datas, "__len__") or None in source.epochs:
+    if source.factory or source.begin is not None or not hasattr(source.datas, "__len__") or None in source.epochs:
         return None
     length = len(source.datas)
     if source.most is not None:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from olympipe_like._model.options import SKIP, Placement
+from olympipe_like._model.start import SourceStart, Start
 
 Function = Callable[..., Any]
 
@@ -43,6 +44,7 @@ class Operator:
     conserves: ClassVar[bool] = True  # an item in is an item out, filtered, failed, or merged into one
     counts_down: ClassVar[bool] = True  # one item in is at most one item out, and dropped only by the user's SKIP
     epochs: tuple[int | None, ...] = ()  # how often the repeats behind it repeat it, the last one first; None: for ever
+    start: Start | None = None  # in a resumed run: where it begins, if it remembers
 
     @property
     def calls_user(self) -> bool:
@@ -73,6 +75,22 @@ class Restartable(Protocol):
     def starting(self, *args: object, **kwargs: object) -> Callable[[], Iterable[object]]:
         """Return what makes the items of the next iteration, wherever it is called."""
 
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Let the next iteration begin where the iteration was that gave this state."""
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """What a `Restartable` source gives a run."""
+
+    @property
+    def state(self) -> Mapping[str, object]:
+        """Where its iteration begins."""
+
+    @property
+    def next_state(self) -> Mapping[str, object]:
+        """Where the one after it begins."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source(Operator):
@@ -87,6 +105,7 @@ class Source(Operator):
     factory: bool = False
     can_repeat: bool = True  # it is no iterator
     most: int | None = None  # of each epoch
+    begin: SourceStart | None = None  # in a resumed run
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 

@@ -142,6 +142,8 @@ class HubRun:
         elif isinstance(message, wire.Pulled):
             frame = self._vault.frame(peer, source, message, payload)
             self._handle(SourcePulled(at=monotonic(), source=source, frame=frame))
+        elif isinstance(message, wire.Marked):
+            self._results.send(message._replace(source=source))
         elif isinstance(message, wire.Ended):
             self._ended_sources.add(source)
             self._handle(SourceEnded(at=monotonic(), source=source))

@@ -21,7 +21,7 @@ from olympipe_like._plan.call_site import levels_to_caller
 from olympipe_like._plan.layout import LaidStage, Layout, Segment
 from olympipe_like._runtime import hub_client, stall
 from olympipe_like._runtime.host import Host
-from olympipe_like._runtime.local import WAITING, Dropped, Waiting, executor_here
+from olympipe_like._runtime.local import MOST_MARKS, WAITING, Dropped, Waiting, executor_here
 from olympipe_like._runtime.local_stall import own_stacks, report
 from olympipe_like._runtime.log_records import hand_over
 from olympipe_like._runtime.orders import HubStage, RunOrder
@@ -82,6 +82,7 @@ class HubRun:
         self._over = False
         self._is_given_back = False
         self.balanced = False  # the books are closed, and agree
+        self.marks: deque[wire.Marked] = deque(maxlen=MOST_MARKS)  # where sources were, until somebody takes them
         self._ended = False  # the hub has said its last
         self._early: deque[Message] = deque()  # came while something else was waited for
         self._reading = threading.Lock()
@@ -214,6 +215,8 @@ class HubRun:
                     return WAITING
             elif isinstance(received[0], wire.MemoryShort):
                 self._warn_of_memory(received[0])
+            elif isinstance(received[0], wire.Marked):
+                self.marks.append(received[0])
             elif not isinstance(received[0], wire.SinkEnded):
                 return received
 

@@ -41,7 +41,7 @@ from olympipe_like._model.events import (
 )
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import Frame
-from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
+from olympipe_like._model.identity import NO_PAYLOAD, Path, PayloadId, StageId, WorkerId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Placement
 from olympipe_like._model.stats import StageTally
 from olympipe_like._plan.layout import Layout, Segment
@@ -54,9 +54,12 @@ from olympipe_like._runtime.sources import maker_of
 from olympipe_like._runtime.stall import StallWatch
 from olympipe_like._runtime.weight import weight
 from olympipe_like._scheduler.scheduler import Scheduler
+from olympipe_like._transport.messages import Marked
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import PortGone
 from olympipe_like.errors import InternalError
+
+MOST_MARKS = 1024  # a consumer that takes nothing for long loses the oldest of them, which only costs time
 
 
 class Dropped(NamedTuple):
@@ -114,6 +117,7 @@ class LocalRun:
         self._results: SimpleQueue[tuple[StageId, Chunk] | Dropped | Failure | None] = SimpleQueue()
         self._over = False
         self.balanced = False  # the books are closed, and agree
+        self.marks: deque[Marked] = deque(maxlen=MOST_MARKS)  # where sources were, until somebody takes them
         self._finishing = False
         self._workers: dict[WorkerId, ExecutorName] = {}  # those that have not ended
         self._in_hand: StageId | None = None  # sink whose frame the consumer has
@@ -255,6 +259,10 @@ class LocalRun:
             if self._over:
                 raise PortGone
             self.handle(SourcePulled(at=monotonic(), source=source, frame=self._frame_of(chunk)))
+
+    def marked(self, source: StageId, position: Path, state: Mapping[str, Any]) -> None:
+        """Note where a source is."""
+        self.marks.append(Marked(source, position, state))
 
     def _frame_of(self, chunk: Chunk) -> Frame:
         """Return the header of a frame whose items this run keeps."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, Protocol
 
 from olympipe_like._model.events import Event, SourceEnded
-from olympipe_like._model.identity import StageId
+from olympipe_like._model.identity import Path, StageId
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder
@@ -20,6 +20,7 @@ class FeedTaker(Protocol):
     """The run that takes what is fed."""
 
     def pulled(self, source: StageId, chunk: Chunk) -> None: ...
+    def marked(self, source: StageId, position: Path, state: Mapping[str, Any]) -> None: ...
     def handle(self, event: Event) -> None: ...
 
 
@@ -35,6 +36,9 @@ class _Feed:
 
     def send(self, chunk: Chunk) -> None:
         self._run.pulled(self._source, chunk)
+
+    def mark(self, position: Path, state: Mapping[str, Any]) -> None:
+        self._run.marked(self._source, position, state)
 
     def end(self) -> None:
         self._run.handle(SourceEnded(at=monotonic(), source=self._source))

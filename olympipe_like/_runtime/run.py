@@ -5,23 +5,27 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from heapq import nsmallest
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Remote
-from olympipe_like._model.stats import RunStats, StageStats, StageTally, WorkerStats
+from olympipe_like._model.stats import RunStats, StageTally
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
+from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import Layout
 from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
-from olympipe_like._runtime.remote_stages import worker_stats
+from olympipe_like._runtime.stats import stats_of
+from olympipe_like._runtime.tracking import Tracker
+from olympipe_like._transport.messages import Marked
 from olympipe_like._worker.chunk import Chunk
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ class Engine(Protocol):
     """What carries a run out: in this process, or in a hub."""
 
     balanced: bool  # it has ended, and every item is accounted for
+    marks: deque[Marked]  # where streamers were
 
     def start(self) -> None: ...
     def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Dropped | Failure | Waiting | None: ...
@@ -76,10 +81,6 @@ def _close_open_runs() -> None:
     _open_engines.clear()
 
 
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 class Run(Generic[T_co]):
     """A run under way. Iterate it for the results; leaving the loop, an error or ``with`` ends all of it.
 
@@ -96,6 +97,9 @@ class Run(Generic[T_co]):
     def __init__(
         self,
         layout: Layout,
+        leaves: Sequence[Node],
+        lay: Callable[[Sequence[Node]], Layout],
+        seed: int,
         *,
         inline: bool,
         in_hub: bool,
@@ -104,8 +108,11 @@ class Run(Generic[T_co]):
         quarantine: str | os.PathLike[str] | None = None,
     ) -> None:
         self._limits = limits
-        self._layout = layout
-        self._places = {sink: index for index, sink in enumerate(layout.sinks)}
+        self._leaves = leaves
+        self._lay = lay
+        self._tracker = Tracker(leaves, seed)
+        self._layout = layout.seeded(seed)
+        self._places = {sink: index for index, sink in enumerate(self._layout.sinks)}
         self._inline = inline
         self._in_hub = in_hub
         self._progress_option = progress
@@ -133,6 +140,7 @@ class Run(Generic[T_co]):
                 self._letters = DeadLetters(self._quarantine, self._layout)
             self._progress = Progress.choose(self._progress_option)
             self._began = self._shown = monotonic()
+            self._layout = self._tracker.begin(self._layout)
             if self._in_hub:
                 from olympipe_like._runtime.hub_run import HubRun  # a run without processes needs none of it
 
@@ -189,7 +197,58 @@ class Run(Generic[T_co]):
         if not drain:
             self.close()
         elif self._engine is not None and not self._closed:
+            self._tracker.was_stopped = True
             self._engine.stop()
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the consumer is: behind the item taken last. JSON can hold it.
+
+        A run that is given it with `load_state_dict`, of the same pipeline with any workers and executors, gives
+        exactly the items that come next. Once the loop has ended it is the beginning of the next epoch: of streamers,
+        and of what is drawn without a seed.
+
+        Raises
+        ------
+        PlanError
+            If the pipeline would not give the same items again, or if the run was asked to `stop`.
+
+        Examples
+        --------
+        >>> from olympipe_like import Pipeline
+        >>> pipe = Pipeline(range(6)).shuffle(3).batch(2)
+        >>> with pipe.run() as run:
+        ...     first = next(iter(run))
+        ...     state = run.state_dict()
+        ...     rest = list(run)
+        >>> with pipe.run() as run:
+        ...     run.load_state_dict(state)
+        ...     print(list(run) == rest)
+        True
+        """
+        if not self._closed:
+            self._begin()
+        return self._tracker.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the run begin where `state_dict` was asked; before its first item is taken.
+
+        Raises
+        ------
+        PlanError
+            If the state is of another pipeline, or an item has been taken.
+        """
+        leaf = self._tracker.load(state, over=self._closed)
+        if self._engine is not None:  # it has begun where nobody wants it to
+            self._engine.close()
+            _open_engines.discard(self._engine)
+            self._engine = self._frames = None
+            if self._progress is not None:
+                self._progress.close()
+        self._layout = self._lay([leaf]).seeded(self._tracker.seed)
+        if self._entered:
+            self._begin()
 
     # -- results ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +264,9 @@ class Run(Generic[T_co]):
             while not self._closed:
                 found = engine.next(self._progress.interval if self._progress is not None else None)
                 self._show_progress()
+                self._tracker.note_marks(engine.marks)
                 if found is None:
+                    self._tracker.finish()
                     return
                 if isinstance(found, Failure):
                     self._raise(found)
@@ -216,7 +277,9 @@ class Run(Generic[T_co]):
                         self._keep(record)
                     continue
                 sink, chunk = found
-                yield self._places[sink], chunk.items
+                chunk = self._tracker.take(chunk)
+                if chunk.items:
+                    yield self._places[sink], chunk.items
                 if chunk.failure is not None:
                     self._raise(chunk.failure)
         finally:
@@ -252,18 +315,23 @@ class Run(Generic[T_co]):
 
     def _make_items(self) -> Iterator[T_co]:
         try:
-            for _, items in self.frames():
+            for items in self._watched_frames():
                 yield from items
         finally:
             self.close()
 
+    def _watched_frames(self) -> Iterator[Iterator[T_co]]:
+        """Yield the frames as iterators that tell how far they have come."""
+        for _, items in self.frames():
+            yield self._tracker.watched(items)
+
     async def __aiter__(self) -> AsyncIterator[T_co]:
         import asyncio  # takes 20 ms; whoever comes here has it
 
-        frames = self.frames()
+        frames = self._watched_frames()
         try:
-            while (frame := await asyncio.to_thread(next, frames, None)) is not None:
-                for item in frame[1]:
+            while (items := await asyncio.to_thread(next, frames, None)) is not None:
+                for item in items:
                     yield item
         finally:
             self.close()
@@ -299,45 +367,10 @@ class Run(Generic[T_co]):
     def _stats(self) -> RunStats:
         tallies = self._engine.tallies() if self._engine is not None else ()
         elapsed = (self._ended if self._closed else monotonic()) - self._began if self._engine is not None else 0.0
-        by_stage = {tally.stage: tally for tally in tallies}
-        stages: list[StageStats] = []
-        workers: list[WorkerStats] = []
-        for stage in self._layout.stages:
-            nothing = StageTally(stage.spec.id, (OpCounts(),) * len(stage.labels), 0.0, 0.0, 0.0, 0, 0)
-            tally = by_stage.get(stage.spec.id, nothing)
-            workers += worker_stats(stage, tally)
-            present = sum(not worker.left for worker in tally.workers) if tally.workers else stage.spec.workers
-            for index, (label, counts) in enumerate(zip(stage.labels, tally.ops, strict=True)):
-                main = index == stage.main
-                stages.append(
-                    StageStats(
-                        name=label.name,
-                        kind=label.kind,
-                        workers=present if main else 0,
-                        items_in=counts.items_in,
-                        items_out=counts.items_out,
-                        filtered=counts.filtered,
-                        failed=counts.failed,
-                        merged=counts.merged,
-                        retried=counts.retried + (tally.retried if main else 0),
-                        lost_workers=tally.lost_workers if main else 0,
-                        busy=tally.busy if main else 0.0,
-                        starved=tally.starved if main else 0.0,
-                        blocked=tally.blocked if main else 0.0,
-                        waiting=tally.waiting if index == 0 else 0,
-                        capacity=tally.capacity if index == 0 else 0,
-                        expected=stage.expected if index == 0 else None,
-                    )
-                )
         balanced = self._engine is not None and self._engine.balanced
         first = nsmallest(FAILED_SHOWN, self._collected, key=lambda failure: failure.path or ())
-        return RunStats(
-            elapsed=elapsed,
-            finished=self._closed,
-            stages=tuple(stages),
-            cores=_usable_cores(),
-            balanced=balanced,
-            workers=tuple(workers),
+        return replace(
+            stats_of(self._layout, tallies, elapsed, finished=self._closed, balanced=balanced),
             failed=tuple(failure.sentence for failure in first),
             kept=len(self._collected),
         )

@@ -14,6 +14,7 @@ from olympipe_like._worker.blame import text_of, traceback_of
 from olympipe_like._worker.epochs import PerEpoch
 from olympipe_like._worker.memory import Fold, Group
 from olympipe_like._worker.reshape import Distinct, Keyed, Running
+from olympipe_like._worker.resumed import Resumed
 from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import PerItem, Select, Step, Tap
 
@@ -31,6 +32,8 @@ _NOT_THE_USERS = [
 
 def own_step(step: Step) -> Step:
     """Return the step that is told apart by its class: of one that begins anew with each epoch the one within."""
+    if isinstance(step, Resumed):
+        step = step.step
     return step.step if isinstance(step, PerEpoch) else step
 
 

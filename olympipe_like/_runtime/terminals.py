@@ -10,7 +10,7 @@ from olympipe_like._model.options import Limits
 from olympipe_like._plan import checks, drawing
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node
-from olympipe_like._plan.layout import lay_out
+from olympipe_like._plan.layout import Layout, lay_out
 from olympipe_like.errors import PlanTypeError
 
 if TYPE_CHECKING:
@@ -141,11 +141,15 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         stall_timeout=None if stall_timeout is None else checks.seconds(where, "stall_timeout", stall_timeout),
     )
     fuse = checks.flag(where, "fuse", options.get("fuse", False))
-    layout = lay_out(leaves, executor, queue_size, fuse=fuse).seeded(int.from_bytes(os.urandom(7), "big"))
     quarantine = options.get("quarantine")
     if quarantine is not None:
         checks.path(where, "quarantine", quarantine)
-        layout = layout.keeping_inputs()
+
+    def lay(leaves: Sequence[Node]) -> Layout:
+        made = lay_out(leaves, executor, queue_size, fuse=fuse)
+        return made if quarantine is None else made.keeping_inputs()
+
+    layout = lay(leaves)
     used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}
     factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
     inline = executor == "inline" or (not factories and used <= {"inline"})
@@ -158,6 +162,9 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
 
     return Run(
         layout,
+        leaves,
+        lay,
+        int.from_bytes(os.urandom(7), "big"),
         inline=inline,
         in_hub=in_hub,
         progress=options.get("progress"),

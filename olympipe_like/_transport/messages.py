@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from olympipe_like._model.frame import OpCounts
@@ -147,6 +148,14 @@ class Pulled(NamedTuple):
     upto: Path
     failure: bytes | None
     returned: tuple[int, ...]  # slots the source will not use
+
+
+class Marked(NamedTuple):
+    """Source to hub, and hub to caller: where a source is, in its own words."""
+
+    source: StageId  # named by the hub
+    position: Path
+    state: Mapping[str, object]
 
 
 class Ended(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.identity import END, Path
+from olympipe_like._model.start import SourceStart
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.chunk import Chunk, join, nothing
 from olympipe_like._worker.steps import Step
@@ -38,10 +39,17 @@ class Epochs(Iterator[Any]):
         From ``next``: if the source shall be repeated without end and gives nothing.
     """
 
-    def __init__(self, make: Callable[[], Iterator[Any]], counts: Counts, most: int | None) -> None:
-        self._make = make
+    def __init__(
+        self, make: Callable[[int], Iterator[Any]], counts: Counts, most: int | None, begin: SourceStart | None = None
+    ) -> None:
+        self._make = make  # told how many items to leave out
         self._counts = counts
         self._most = most
+        beginning = (0,) * (len(counts) + 1)
+        self._first, begun = begin or (beginning, beginning)
+        self._epoch: Path | None = begun[:-1]
+        self._pulled = begun[-1]  # items of the epoch at hand that are gone
+        self.source: Iterator[Any] | None = None  # the items of the epoch at hand
         self._begun: list[Path] = []
         self._starts: list[int] = []  # how many items had been given when each of them began
         self._given = 0
@@ -49,24 +57,35 @@ class Epochs(Iterator[Any]):
         self._items = self._iterate()
 
     def _iterate(self) -> Iterator[Any]:
-        epoch: Path | None = (0,) * len(self._counts)
-        while epoch is not None:
-            before = self._given
-            self._begun.append(epoch)
-            self._starts.append(before)
-            items = self._make()
+        *first, gone = self._first
+        while self._epoch is not None:
+            wanted = self._epoch >= tuple(first)
+            before = gone if self._epoch == tuple(first) else 0  # items of this epoch that are not given again
+            ahead = before - self._pulled if wanted else 0
+            items = self.source = self._make(ahead)
+            self._pulled += ahead
+            if wanted:
+                self._begun.append(self._epoch)
+                self._starts.append(self._given - before)
             try:
-                for item in islice(items, self._most):
-                    self._given += 1
-                    yield item
+                for item in islice(items, None if self._most is None else self._most - self._pulled):
+                    self._pulled += 1
+                    if wanted:
+                        self._given += 1
+                        yield item
             finally:
                 close = getattr(items, "close", None)
                 if close is not None and not hasattr(items, "read"):  # a file is the user's to close
                     close()
-            if self._given == before and None in self._counts:
+            if self._pulled == 0 and None in self._counts:
                 raise ValueError("the source gave no items, so repeating it without end would never give any")
-            epoch = successor(epoch, self._counts)
+            self._epoch, self._pulled = successor(self._epoch, self._counts), 0
         self._over = True
+
+    @property
+    def position(self) -> Path | None:
+        """Which epoch is at hand, and how many of its items are gone; None: all epochs are over."""
+        return None if self._epoch is None else (*self._epoch, self._pulled)
 
     def __next__(self) -> Any:
         return next(self._items)
@@ -100,12 +119,18 @@ class Epochs(Iterator[Any]):
 class PerEpoch(Step):
     """A step with one input that remembers nothing from one epoch to the next."""
 
-    def __init__(self, make: Callable[[Path], Step], counts: Counts, label: Label, worker: str) -> None:
+    def __init__(
+        self, make: Callable[[Path], Step], counts: Counts, label: Label, worker: str, first: Path = ()
+    ) -> None:
         super().__init__(label, worker)
         self._make = make
         self._counts = counts
-        self._epoch: Path | None = (0,) * len(counts)
+        self._epoch: Path | None = first or (0,) * len(counts)
         self.step = make(self._epoch)
+
+    def begin(self, taken: int) -> int:
+        """As a step's, for the first epoch."""
+        return self.step.begin(taken)
 
     @property
     def held(self) -> int:

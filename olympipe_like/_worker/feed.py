@@ -6,24 +6,42 @@ import contextlib
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from olympipe_like._model.failure import Failure
+from olympipe_like._model.identity import Path
 from olympipe_like._plan.layout import Label
 from olympipe_like._plan.operators import Source
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, dense
 from olympipe_like._worker.epochs import Epochs
+from olympipe_like.errors import PlanError
 
 PULL_SECONDS = 0.001
 """Items that were pulled wait no longer than this for company."""
 
+MARK_SECONDS, MARK_SHARE = 0.25, 20
+"""A source that knows where it is says so this often: what a resumed run pulls in vain is what it gives meanwhile.
+
+Seldomer if that takes long: its work between is at least so many times as much.
+"""
+
 _NEVER_BLOCK = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
 _second = itemgetter(1)
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An iterator that can be taken up where it is: a streamer's."""
+
+    round: int
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return where it is."""
 
 
 class PortGone(Exception):
@@ -55,6 +73,9 @@ class FeedPort(Protocol):
     def end(self) -> None:
         """Say that there is no more."""
 
+    def mark(self, position: Path, state: Mapping[str, Any]) -> None:
+        """Say where the source is: its own state behind the item at a position (epochs, and items of this one)."""
+
 
 def iterate(datas: Any) -> Iterator[Any]:
     """Return an iterator over a source's items, async or not."""
@@ -65,11 +86,43 @@ def iterate(datas: Any) -> Iterator[Any]:
     return iter(datas)
 
 
+def iterate_behind(datas: Any, count: int) -> Iterator[Any]:
+    """Return an iterator over a source's items but the first ``count`` (>= 0) of them.
+
+    Sequences are read from there on. Of anything else these items are pulled and dropped.
+
+    Raises
+    ------
+    PlanError
+        If there are not so many.
+    """
+    if count and _is_sequence(datas):
+        if len(datas) < count:
+            raise PlanError(_TOO_SHORT.format(count))
+        return map(datas.__getitem__, range(count, len(datas)))
+    iterator = iterate(datas)
+    if count and next(islice(iterator, count - 1, count), _MISSING) is _MISSING:
+        raise PlanError(_TOO_SHORT.format(count))
+    return iterator
+
+
+_MISSING = object()
+_TOO_SHORT = "the source ended before the {} items it gave before: this run cannot go on where the other was"
+
+
+def _is_sequence(datas: Any) -> bool:
+    """Whether an item can be had without those before it, and is the same as in a loop."""
+    kind = type(datas)
+    own_loop = getattr(kind, "__iter__", None) not in (None, Sequence.__iter__)
+    plain = kind in (list, tuple, range, str, bytes)
+    return plain or (not own_loop and hasattr(kind, "__len__") and hasattr(kind, "__getitem__"))
+
+
 def in_epochs(source: Source, make: Callable[[], Any]) -> Callable[[], Any]:
     """Return what makes the items of all epochs of a source; ``make`` makes those of one."""
-    if not source.epochs:
+    if not source.epochs and source.begin is None:
         return make
-    return lambda: Epochs(lambda: iterate(make()), source.epochs, source.most)
+    return lambda: Epochs(lambda behind: iterate_behind(make(), behind), source.epochs, source.most, source.begin)
 
 
 class Feeder:
@@ -96,6 +149,7 @@ class Feeder:
         self._flusher: threading.Thread | None = None
         self._parked = False
         self._over = False
+        self._next_mark = perf_counter() + MARK_SECONDS  # when to say where the source is
 
     def run(self) -> None:
         """Feed; returns when there is nothing left to do."""
@@ -133,6 +187,7 @@ class Feeder:
         allowance = self._port.wait(self._given)
         if allowance is None:
             return False
+        self._mark()
         allowed, size = allowance
         if isinstance(self._iterator, Queue):
             items = self._iterator.take(min(allowed - self._given, size))
@@ -212,6 +267,20 @@ class Feeder:
             chunk = place(items, self._given)
             self._given += len(items)
             self._port.send(chunk)
+
+    def _mark(self) -> None:
+        """Say where the source is, now and then, if it knows: a streamer does."""
+        now = perf_counter()
+        if now < self._next_mark:
+            return
+        source: Any = self._iterator
+        position: Path | None = (self._given,)
+        if isinstance(source, Epochs):
+            source, position = source.source, source.position
+        if isinstance(source, Resumable) and position is not None:
+            self._port.mark(position, source.state_dict())
+        cost = perf_counter() - now
+        self._next_mark = now + max(MARK_SECONDS, MARK_SHARE * cost)
 
     def _blame(self, error: BaseException) -> Failure:
         position = f"after {self._given} items"

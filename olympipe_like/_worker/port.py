@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.identity import Path
+from olympipe_like._model.identity import NO_STAGE, Path
 from olympipe_like._plan.layout import Label
 from olympipe_like._transport import store
 from olympipe_like._transport.codec import Buffer, DecodingError, decode
@@ -16,6 +16,7 @@ from olympipe_like._transport.messages import (
     NO_SLOT,
     Allow,
     Ended,
+    Marked,
     MemoryShort,
     NeedSlot,
     Parcel,
@@ -218,6 +219,13 @@ class SourcePort:
             pulled = Pulled(parcel, len(chunk.items), chunk.upto, failure, self._port.returned())
             self._port.connection.send(pulled, inline)
         except (EOFError, OSError):
+            raise PortGone from None
+
+    def mark(self, position: Path, state: Mapping[str, Any]) -> None:
+        """Say where the source is."""
+        try:
+            self._port.connection.send(Marked(NO_STAGE, position, state))
+        except OSError:
             raise PortGone from None
 
     def end(self) -> None:

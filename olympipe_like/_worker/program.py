@@ -11,6 +11,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path
 from olympipe_like._model.options import SKIP
+from olympipe_like._model.start import BEGINNING
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan import reshaping
 from olympipe_like._plan.layout import Label, Segment
@@ -21,8 +22,10 @@ from olympipe_like._worker.chunk import Chunk, from_paths, join, nothing
 from olympipe_like._worker.epochs import PerEpoch
 from olympipe_like._worker.memory import Fold, Group
 from olympipe_like._worker.merges import Interleave, Match, Pair
+from olympipe_like._worker.mixing import Shuffled
 from olympipe_like._worker.passing import Print, Truth, is_given, is_not_none
-from olympipe_like._worker.reshape import Buckets, Dealt, Distinct, Running, Sampled, Shuffled, Slide
+from olympipe_like._worker.reshape import Buckets, Dealt, Distinct, Running, Sampled, Slide
+from olympipe_like._worker.resumed import Resumed
 from olympipe_like._worker.sending import cut_at, encode_chunk
 from olympipe_like._worker.snapshots import Snapshots
 from olympipe_like._worker.spread import Spread
@@ -108,8 +111,11 @@ class Program:
         def make(epoch: Path) -> Step:
             return self._make(op, label, (attempts, watch), self._seed(index, op, epoch))
 
+        start = op.start or BEGINNING
         anew = op.epochs and op.remembers and not isinstance(op, ops.Gather | ops.Align)  # these merge epoch by epoch
-        step = PerEpoch(make, op.epochs, label, worker) if anew else make(())
+        step = PerEpoch(make, op.epochs, label, worker, start.epoch) if anew else make(())
+        if op.start is not None:
+            step = Resumed(step, start, label, worker)
         if isinstance(step, PerItem) and self._segment.executor == "async":
             step.timeout = op.placement.policy.timeout
         return step

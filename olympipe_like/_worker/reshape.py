@@ -1,4 +1,4 @@
-"""What the operators of `_plan.reshaping` do: shuffle, sample, unique, shard, window, bucket, scan.
+"""What the operators of `_plan.reshaping` do: sample, unique, shard, window, bucket, scan; for shuffle see `mixing`.
 
 All but sample take frames in order and remember. What they remember is plain data, so that a successor can be told.
 """
@@ -21,63 +21,6 @@ from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.steps import Step
 from olympipe_like._worker.watch import Watch
-
-
-class Shuffled(Step):
-    """Shuffle: each item takes the place of a random one of those held, which goes out."""
-
-    def __init__(self, op: ops.Shuffle, seed: str, label: Label, worker: str) -> None:
-        super().__init__(label, worker)
-        from random import Random  # takes a few milliseconds to load
-
-        # Only its `random()`: that alone is promised to give the same numbers in every version of Python.
-        self._chance = Random(seed)  # noqa: S311 - to mix items, not to hide them
-        self._size = op.buffer
-        self._held: list[tuple[Path, Any]] = []
-        self._given = 0
-
-    @property
-    def held(self) -> int:
-        """Items in the buffer."""
-        return len(self._held)
-
-    def state(self) -> Any:
-        """Return the buffer, how many went out, and where the generator of random numbers is."""
-        return self._held, self._given, self._chance.getstate()
-
-    def restore(self, state: Any) -> None:
-        """Go on from there."""
-        self._held, self._given, chance = state
-        self._chance.setstate(chance)
-
-    def run(self, chunk: Chunk, leg: int) -> Chunk:
-        """Return what had to make room."""
-        del leg
-        held, random = self._held, self._chance.random
-        entries = list(zip(chunk.paths(), chunk.items, strict=True))
-        room = len(entries) if self._size is None else self._size - len(held)
-        held += entries[:room]
-        out = []
-        for entry in entries[room:]:
-            place = int(random() * len(held))
-            out.append(held[place])
-            held[place] = entry
-        return self._give(out, len(entries), chunk.failure)
-
-    def end(self, leg: int) -> Chunk:
-        """Return what is left, mixed."""
-        del leg
-        left, self._held = self._held, []
-        for last in range(len(left) - 1, 0, -1):
-            place = int(self._chance.random() * (last + 1))
-            left[place], left[last] = left[last], left[place]
-        return self._give(left, 0, None)
-
-    def _give(self, entries: list[tuple[Path, Any]], taken: int, failure: Failure | None) -> Chunk:
-        paths = [(number, *path) for number, (path, _) in enumerate(entries, self._given)]
-        self._given += len(entries)
-        self.count(OpCounts(taken, len(entries)))
-        return from_paths([item for _, item in entries], paths, (self._given,), failure)
 
 
 class Sampled(Step):
@@ -183,6 +126,11 @@ class Dealt(Step):
         """Items kept for the end."""
         return len(self._first) + (self._own is not None)
 
+    def begin(self, taken: int) -> int:
+        """Go on counting."""
+        self._seen = taken
+        return 0
+
     def state(self) -> Any:
         """Return the number of items seen, and those kept."""
         return self._seen, self._first, self._own
@@ -236,6 +184,11 @@ class Slide(Step):
     def held(self) -> int:
         """Items of the windows begun."""
         return len(self._held)
+
+    def begin(self, taken: int) -> int:
+        """Leave out what belongs to no window that begins later."""
+        self._pass = -taken % self._op.step
+        return 0
 
     def state(self) -> Any:
         """Return the windows begun."""

@@ -68,6 +68,14 @@ class Step(ABC):
     def restore(self, state: Any) -> None:  # noqa: B027 - most steps remember nothing
         """Remember what a predecessor did."""
 
+    def begin(self, taken: int) -> int:
+        """Begin as if so many items had been taken, all of them given since; return for how many of them ghosts stand.
+
+        A shuffle's places are counted, so something must be in them.
+        """
+        del taken
+        return 0
+
     def rejudge(self, path: Path, result: Any, failure: Failure, error: BaseException) -> Failure | list[Any]:
         """Return what the policy puts in the place of a result that cannot be sent; counts the difference."""
         del path, result, error

@@ -20,6 +20,11 @@ def start_of(epoch: int, entropy: int) -> State:
     return {"version": VERSION, "epoch": epoch, "round": 0, "given": 0, "entropy": hex(entropy), "pass": {"given": 0}}
 
 
+def next_epoch(epoch: int) -> State:
+    """Return the state behind the last item of an epoch (>= 0)."""
+    return {"version": VERSION, "epoch": epoch + 1}
+
+
 def checked(state: Any) -> State:
     """Return a copy of a state that was written here."""
     if not isinstance(state, Mapping) or not {"version", "epoch"} <= set(state):
@@ -113,7 +118,7 @@ class Iteration(Iterator[T]):
 
     def _end(self) -> None:
         if self._final is None:
-            self._stop_at({"version": VERSION, "epoch": self._epoch + 1})
+            self._stop_at(next_epoch(self._epoch))
 
     def close(self) -> None:
         """Give no more; generators and files that are open are closed. Its state stays as it is."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanError, PlanTypeError
-from olympipe_like.sampling.iteration import Iteration, LastState, checked, start_of
+from olympipe_like.sampling.iteration import Iteration, LastState, checked, next_epoch, start_of
 from olympipe_like.sampling.passes import Pass, State, open_source
 from olympipe_like.sampling.seeds import Seed, entropy_of, fresh_entropy
 
@@ -212,6 +212,16 @@ class Start(Generic[T]):
         self._most = max_iter
         self._cycle = cycle
         self._made: Iteration[T] | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the iteration begins."""
+        return self._state
+
+    @property
+    def next_state(self) -> State:
+        """Where the iteration after it begins."""
+        return next_epoch(self._state["epoch"])
 
     def __call__(self) -> Iteration[T]:
         """Return an iteration."""
