@@ -87,3 +87,12 @@ def test_hierarchy_draws_by_the_weights_of_populations_and_by_what_the_model_say
     assert min(accuracies(text)) > 0.88
     assert spreads[0] < 1.4
     assert spreads[1] > 2
+
+
+def test_stop_and_go_on_ends_with_the_same_model():
+    text = run("stop_and_go_on.py", "--batches", 60, "--stop", 23)
+
+    whole, stopped = accuracies(text)
+    assert whole == stopped > 0.7
+    assert "the same model: True" in text
+    assert int(re.findall(r"has (\d+) bytes", text)[0]) < 1000
