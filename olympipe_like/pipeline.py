@@ -12,7 +12,7 @@ from olympipe_like._fluent.groups import Groups
 from olympipe_like._fluent.items import Items
 from olympipe_like._fluent.selection import Selection
 from olympipe_like._fluent.steps import Defaults, in_a_row, side_by_side
-from olympipe_like._model.options import SKIP
+from olympipe_like._model.options import SKIP, Workers
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
@@ -101,7 +101,7 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
         datas: Any,
         steps: Sequence[Any],
         batch_size: int,
-        n_workers_per_step: int | None = None,
+        n_workers_per_step: Workers | None = None,
         max_queued_minibatches: int | None = None,
         *,
         keep_incomplete_batch: bool = True,
@@ -135,7 +135,7 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
         datas: Any,
         steps: Sequence[Any],
         batch_size: int,
-        n_workers_per_step: int | None = None,
+        n_workers_per_step: Workers | None = None,
         max_queued_minibatches: int | None = None,
         *,
         join: Callable[..., Any] | None = None,

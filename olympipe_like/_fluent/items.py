@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olympipe_like._fluent.chain import Chain
-from olympipe_like._model.options import ExecutorName, OnError, PolicyOptions, Remote, WorkerOptions
+from olympipe_like._model.options import ExecutorName, OnError, PolicyOptions, Remote, WorkerOptions, Workers
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.call_site import call_site
@@ -38,10 +38,10 @@ class Items(Chain[T]):
     def task(
         self,
         task: Callable[[T], Any],
-        workers: int = 1,
+        workers: Workers = 1,
         on_error: OnError = "raise",
         *,
-        count: int | None = None,
+        count: Workers | None = None,
         ordered: bool = True,
         executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
@@ -51,7 +51,8 @@ class Items(Chain[T]):
         """Make of each item what the function returns; `SKIP` drops the item, None is an ordinary value.
 
         ``task`` is a function, sync or async, any callable, or an object with ``.transform``. ``workers`` of them run
-        at once (``count`` is its other name); the order stays unless ``ordered=False``. ``executor`` is "process", or
+        at once (``count`` is its other name); "auto": as many processes as the time goes there, of those the run shares
+        out (`run`: ``auto_workers``). The order stays unless ``ordered=False``. ``executor`` is "process", or
         "thread", "async" (the default for async functions) or "inline": the last three run in the caller's process.
         ``on_error``, ``retries``, ``timeout`` and the like: see `Pipeline`; filter, explode and others take them, too.
 
@@ -64,7 +65,7 @@ class Items(Chain[T]):
         return self._then(ops.Task(name=stage.name, placement=placed, function=task), site=stage.site)
 
     def graph_task(
-        self, graph: Graph, fetches: Any, inputs: Inputs = None, workers: int = 1, **options: Any
+        self, graph: Graph, fetches: Any, inputs: Inputs = None, workers: Workers = 1, **options: Any
     ) -> Pipeline[Any]:
         """As `task`, with an expression graph: each item becomes what is fetched; see `olympipe_like.graph`.
 
@@ -87,10 +88,10 @@ class Items(Chain[T]):
         class_args: Sequence[Any] | None = None,
         close_method: Callable[[C], Any] | str | None = None,
         class_kwargs: Mapping[str, Any] | None = None,
-        workers: int = 1,
+        workers: Workers = 1,
         *,
         worker_args: Sequence[Mapping[str, Any]] | None = None,
-        count: int | None = None,
+        count: Workers | None = None,
         ordered: bool = True,
         executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
@@ -121,7 +122,9 @@ class Items(Chain[T]):
             args=checks.values(stage.where, "class_args", class_args),
             kwargs=checks.named_values(stage.where, "class_kwargs", class_kwargs),
             close=close_method,
-            worker_args=checks.worker_args(stage.where, worker_args, 0 if placed.remote else placed.workers),
+            worker_args=checks.worker_args(
+                stage.where, worker_args, 0 if placed.remote or placed.auto else placed.workers
+            ),
         )
         return self._then(op, site=stage.site)
 
@@ -129,7 +132,7 @@ class Items(Chain[T]):
         self,
         *tasks: Callable[[T], Any],
         join: Callable[..., Any] | None = None,
-        workers: int = 1,
+        workers: Workers = 1,
         ordered: bool = True,
         executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
@@ -157,9 +160,9 @@ class Items(Chain[T]):
     def filter(
         self,
         keep_if_true: Callable[[T], Any] | None = None,
-        workers: int = 1,
+        workers: Workers = 1,
         *,
-        count: int | None = None,
+        count: Workers | None = None,
         ordered: bool = True,
         executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,
@@ -186,9 +189,9 @@ class Items(Chain[T]):
     def explode(
         self,
         explode_function: Callable[[T], Iterable[U]] | None = None,
-        workers: int = 1,
+        workers: Workers = 1,
         *,
-        count: int | None = None,
+        count: Workers | None = None,
         ordered: bool = True,
         executor: ExecutorName | Remote | None = None,
         queue_size: int | None = None,

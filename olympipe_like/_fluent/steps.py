@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from olympipe_like._model.options import Workers
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._worker.composed import OwnStep, call_with, rows
@@ -28,7 +29,7 @@ class Step(NamedTuple):
 
     step: Any
     name: str
-    workers: int
+    workers: Workers
     queue_size: int | None
     worker_args: tuple[dict[str, Any], ...] = ()
 
@@ -36,7 +37,7 @@ class Step(NamedTuple):
 class Defaults(NamedTuple):
     """What holds for steps that do not say it themselves, and for all of them."""
 
-    workers: int | None
+    workers: Workers | None
     queue_size: int | None
     use_processes: bool
 
@@ -72,7 +73,7 @@ def _read_one(where: str, given: object, defaults: Defaults) -> Step:
     if before or (len(form) > 2 and not named):
         raise PlanTypeError(f"{where}: must be {_FORMS}; got {checks.show(given)}")
     checks.function(where, "the step", step, or_transform=True)
-    count = checks.whole_number(where, "workers", workers, 1)
+    count = checks.staff(where, "workers", workers)
     return Step(
         step=step,
         name=checks.text(where, "name", name),
@@ -82,7 +83,7 @@ def _read_one(where: str, given: object, defaults: Defaults) -> Step:
     )
 
 
-def _read_arguments(where: str, given: object, workers: int) -> tuple[dict[str, Any], ...]:
+def _read_arguments(where: str, given: object, workers: Workers) -> tuple[dict[str, Any], ...]:
     """Return each worker's own arguments: a mapping for each, or pairs of name and value, or lists of such pairs."""
     if given is None:
         return ()
@@ -99,7 +100,7 @@ def _read_arguments(where: str, given: object, workers: int) -> tuple[dict[str, 
                 f"{where}: worker_args must hold for each worker a mapping, or a (name, value); got {checks.show(each)}"
             )
         made.append({checks.text(where, "an argument's name", name): value for name, value in found.items()})
-    return tuple(dict(each) for each in checks.worker_args(where, made, workers))
+    return tuple(dict(each) for each in checks.worker_args(where, made, 0 if workers == "auto" else workers))
 
 
 def batches(

@@ -15,6 +15,7 @@ class StartWorker(NamedTuple):
     worker: WorkerId
     stage: StageId
     slot: int  # which of the stage's workers it is, from 0; a successor gets the slot of the lost one
+    spare: bool = False  # others can do without it: a `WorkerRefused` is no failure
 
 
 class RunFrame(NamedTuple):

@@ -74,6 +74,13 @@ class WorkerLeft(NamedTuple):
     failure: object = None  # what the run is told where what it held must not be done twice
 
 
+class WorkerRefused(NamedTuple):
+    """The system has no room for a worker that others can do without."""
+
+    at: float
+    worker: WorkerId
+
+
 class WorkerFailed(NamedTuple):
     """A worker could not start (its function did not load, its class could not be built), or not close."""
 
@@ -95,6 +102,12 @@ class StopRequested(NamedTuple):
     at: float
 
 
+class TimePassed(NamedTuple):
+    """The time has come that the scheduler wanted to be told of, and nothing else happened."""
+
+    at: float
+
+
 Event = (
     SourcePulled
     | SourceEnded
@@ -104,6 +117,8 @@ Event = (
     | WorkerCame
     | WorkerLeft
     | WorkerFailed
+    | WorkerRefused
     | FrameConsumed
     | StopRequested
+    | TimePassed
 )

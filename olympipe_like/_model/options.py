@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 ExecutorName = Literal["process", "thread", "async", "inline"]
 EXECUTORS: tuple[ExecutorName, ...] = ("process", "thread", "async", "inline")
 Where = Literal["process", "thread", "async", "inline", "remote"]  # what a placement says; remote: see `Remote`
+Workers = int | Literal["auto"]  # as a stage is given them
 
 
 class Skip:
@@ -33,6 +34,7 @@ class Limits(NamedTuple):
     max_failures: float | None = None  # items, or below 1 a share of the source's
     memory: int | None = None  # bytes of items on their way
     stall_timeout: float | None = None  # seconds without progress
+    auto_workers: int | None = None  # those that stages with workers="auto" share; None: one for each
 
 
 NO_LIMITS = Limits()
@@ -134,6 +136,7 @@ class Placement:
     executor: Where = "process"
     remote: Remote | None = None  # where executor is "remote"
     workers: int = 1
+    auto: bool = False  # that many to begin with; the run gives it more, or takes them away
     ordered: bool = True
     queue_size: int | None = None
     policy: Policy = field(default=Policy())

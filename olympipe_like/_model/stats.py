@@ -22,6 +22,17 @@ class WorkerTally(NamedTuple):
     seconds: float  # from its start to its last answer
 
 
+class Moved(NamedTuple):
+    """Workers that a stage with ``workers="auto"`` was given, and why."""
+
+    at: float  # seconds since the run began
+    to: StageId
+    giver: StageId | None  # None: no other stage had them
+    workers: int
+    busy: float  # share of their time that the taker's workers were at work, 0 to 1
+    giver_busy: float
+
+
 class StageTally(NamedTuple):
     """One segment's counts, an entry for each operator fused into it."""
 
@@ -35,6 +46,10 @@ class StageTally(NamedTuple):
     lost_workers: int = 0
     retried: int = 0  # after a timeout; other tries are counted by the workers
     workers: tuple[WorkerTally, ...] = ()  # where those of other machines may join
+    staff: int | None = None  # workers at present, or at its end, where their number changes by itself
+    on_duty: float = 0.0  # there: seconds, summed over workers
+    moved: tuple[Moved, ...] = ()  # there: the latest workers it was given
+    earlier_moves: int = 0  # there: how often it was given some before those
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,7 @@ class StageStats:
     retried: int = 0  # further tries of items that raised
     lost_workers: int = 0
     expected: int | None = None  # how many items will come in, if known (len of the source through 1:1 steps)
+    on_duty: float | None = None  # seconds, summed over workers, where their number changes by itself; None: elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,18 @@ class WorkerStats:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerMove:
+    """Workers that went to where the time goes."""
+
+    at: float  # seconds since the run began
+    workers: int
+    to: str  # the stage's name
+    giver: str | None  # None: no other stage had them
+    busy: float  # share of their time that the taker's workers were at work just before, 0 to 1
+    giver_busy: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunStats:
     """A run's stages in topological order; fused steps share busy, starved and blocked only on the first."""
 
@@ -86,3 +114,5 @@ class RunStats:
     workers: tuple[WorkerStats, ...] = ()  # of stages that workers of other machines may join
     failed: tuple[str, ...] = ()  # the first of the failed items that the caller keeps, a sentence each
     kept: int = 0  # failed items that the caller keeps
+    moves: tuple[WorkerMove, ...] = ()  # the latest, of stages with workers="auto"
+    earlier_moves: int = 0  # before those

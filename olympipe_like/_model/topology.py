@@ -38,6 +38,7 @@ class StageSpec:
     role: Role
     inputs: tuple[StageId, ...] = ()
     workers: int = 0  # 0: the hub routes, or a source or sink elsewhere
+    auto: bool = False  # MAP: that many to begin with, at least 1 all the time
     ordered: bool = True  # output in input order
     queue_size: int | None = None  # items waiting in front of it; None: the default window
     amount: int = 0  # LIMIT, SKIP: items

@@ -16,4 +16,4 @@ def away(placement: Placement, remote: Remote, op: ops.Operator) -> Placement:
     """
     if op.remembers or (isinstance(op, ops.ClassTask) and op.worker_args):
         return replace(placement, executor="process", remote=None)
-    return replace(placement, executor="remote", remote=remote, workers=remote.local_workers)
+    return replace(placement, executor="remote", remote=remote, workers=remote.local_workers, auto=False)

@@ -21,6 +21,7 @@ from olympipe_like._model.options import (
     Remote,
     Retry,
     Where,
+    Workers,
 )
 from olympipe_like._plan.graph import Node, gave_up_order
 from olympipe_like._plan.operators import Restartable
@@ -35,6 +36,15 @@ def whole_number(where: str, name: str, value: object, least: int) -> int:
     if number < least:
         raise PlanError(f"{where}: {name} must be >= {least}, got {number}")
     return number
+
+
+def staff(where: str, name: str, value: object) -> Workers:
+    """Return how many workers a stage has, or "auto"."""
+    if value == "auto":
+        return "auto"
+    if isinstance(value, str):
+        raise PlanTypeError(f'{where}: {name} must be a whole number or "auto", got {show(value)}')
+    return whole_number(where, name, value, 1)
 
 
 def number(where: str, name: str, value: object) -> float:
@@ -164,6 +174,12 @@ def policy(where: str, options: Mapping[str, object], executor_name: Where) -> P
     )
 
 
+_WHY_NOT_AUTO = {
+    "thread": "how many threads help depends on what they wait for, and on who holds the GIL: give a number",
+    "async": "coroutines take none: say how many shall wait at once, such as workers=50",
+}
+
+
 def placement(
     where: str,
     *,
@@ -181,7 +197,7 @@ def placement(
             raise PlanError(f"{where}: give workers= or count= (its other name), not both")
         return placement(
             where,
-            workers=whole_number(where, "count", count, 1),
+            workers=staff(where, "count", count),
             count=None,
             ordered=ordered,
             executor_name=executor_name,
@@ -191,18 +207,21 @@ def placement(
         )
     given = default if executor_name is None else executor(where, executor_name)
     chosen: Where = "remote" if isinstance(given, Remote) else given
-    number = whole_number(where, "workers", workers, 1)
-    if isinstance(given, Remote):
-        if number != 1:
-            raise PlanError(
-                f"{where}: workers must not be given with remote workers, who come by themselves; "
-                "remote(..., local_workers=) adds processes of this machine"
-            )
-        number = given.local_workers
+    asked = staff(where, "workers", workers)
+    if isinstance(given, Remote) and asked != 1:
+        raise PlanError(
+            f"{where}: workers must not be given with remote workers, who come by themselves; "
+            "remote(..., local_workers=) adds processes of this machine"
+        )
+    auto = asked == "auto" and chosen != "inline"  # a call has one worker, whatever was asked for
+    if auto and chosen != "process":
+        raise PlanError(f'{where}: workers="auto" shares out processes; {_WHY_NOT_AUTO[chosen]}')
+    number = 1 if asked == "auto" else asked
     return Placement(
         executor=chosen,
         remote=given if isinstance(given, Remote) else None,
-        workers=number,
+        workers=given.local_workers if isinstance(given, Remote) else number,
+        auto=auto,
         ordered=flag(where, "ordered", ordered),
         queue_size=None if queue_size is None else whole_number(where, "queue_size", queue_size, 1),
         policy=policy(where, options, chosen),
@@ -316,7 +335,7 @@ def worker_args(where: str, value: object, workers: int) -> tuple[Mapping[str, A
     if not isinstance(value, Sequence) or not all(isinstance(each, Mapping) for each in value):
         raise PlanTypeError(f"{where}: worker_args must be a list of mappings, got {show(value)}")
     if not workers:
-        raise PlanError(f"{where}: worker_args needs a fixed number of workers, and remote ones come and go")
+        raise PlanError(f"{where}: worker_args needs a fixed number of workers; remote ones, and auto, come and go")
     if len(value) != workers:
         raise PlanError(f"{where}: worker_args must have a mapping for each of {workers} workers, got {len(value)}")
     return tuple(value)

@@ -20,7 +20,8 @@ def one_line(node: Node) -> str:
     at: Node | None = node
     while at is not None:
         extra = f" +{len(at.inputs) - 1} legs" if len(at.inputs) > 1 else ""
-        workers = f" x{at.op.placement.workers}" if at.op.placement.workers > 1 else ""
+        count = "auto" if at.op.placement.auto else at.op.placement.workers
+        workers = "" if count == 1 else f" x{count}"
         kind = "" if at.op.kind in ("source", at.op.name) else f"{at.op.kind} "
         steps.append(f"{kind}{at.op.name}{workers}{extra}")
         at = at.inputs[0] if at.inputs else None
@@ -67,6 +68,8 @@ def _where(stage: LaidStage) -> str:
         placement.executor
     ]
     count = f"{placement.workers} {unit}{'' if placement.workers == 1 else 'es' if unit == 'process' else 's'}"
+    if placement.auto:
+        count = "auto: 1 process or more"
     return f"{count}, {'ordered' if placement.ordered else 'as completed'}, {window}"
 
 

@@ -39,7 +39,8 @@ def may_share(above: Placement, below: Placement) -> bool:
     """
     one, other = above.policy, below.policy
     return (
-        (above.executor, above.workers, above.ordered) == (below.executor, below.workers, below.ordered)
+        (above.executor, above.workers, above.auto, above.ordered)
+        == (below.executor, below.workers, below.auto, below.ordered)
         and above.executor not in ("async", "remote")
         and one.timeout is None
         and other.timeout is None

@@ -161,7 +161,12 @@ class _Grouping:
                     f"stage {node.op.name!r} ({node.site}): timeout= needs a worker that can be ended, "
                     'so the run cannot be given executor="thread"'
                 )
-        return replace(placement, workers=1) if placement.executor == "inline" else placement
+            if placement.auto and self._executor in ("thread", "async"):
+                raise PlanError(
+                    f'stage {node.op.name!r} ({node.site}): workers="auto" shares out processes, '
+                    f"so the run cannot be given executor={self._executor!r}"
+                )
+        return replace(placement, workers=1, auto=False) if placement.executor == "inline" else placement
 
     def _add(self, node: Node) -> None:
         if isinstance(node.op, ops.Source):
@@ -196,7 +201,7 @@ class _Grouping:
         placement = self._placement(node)
         above = self._above(node)
         role = Role.SCAN if node.op.remembers else Role.MAP
-        one_worker = placement.workers == 1 and placement.executor not in ("async", "remote")
+        one_worker = placement.workers == 1 and not placement.auto and placement.executor not in ("async", "remote")
         fits = above is not None and (above.role is Role.MAP or one_worker)
         if above is not None and above.placement is not None:
             fits = fits and node in self._fused and may_share(above.placement, placement)
@@ -213,7 +218,9 @@ class _Grouping:
             self._new(node, Role.SCAN if node.op.remembers else Role.MAP)
             return
         where = above.placement
-        alone = where is None or (where.workers == 1 and where.executor not in ("async", "remote") and where.ordered)
+        alone = where is None or (
+            where.workers == 1 and not where.auto and where.executor not in ("async", "remote") and where.ordered
+        )
         on_loop = where is not None and where.executor == "async"
         if (node.op.remembers and not alone) or (node.op.multiplies and on_loop):  # a loop's frames answer in one part
             self._new(node, Role.SCAN if node.op.remembers else Role.MAP)
@@ -288,6 +295,7 @@ class _Builder:
             role=group.role,
             inputs=tuple(self._ids[each] for each in first.inputs),
             workers=placement.workers if placement else 0,
+            auto=placement.auto if placement else False,
             ordered=placement.ordered if placement else True,
             queue_size=queue_size or self._queue_size,
             amount=first.op.amount if isinstance(first.op, ops.Limit | ops.SkipFirst) else 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from olympipe_like._model.commands import StartWorker, StopWorker
@@ -30,6 +30,7 @@ class Task:
     reported: int = 0  # records of dropped items passed on so far
     repeated: int = 0  # of them, those that come again because the frame is run again
     replay: bool = False  # answered before: a successor hears it again
+    began: float = 0.0  # when its worker came to it, or went on with it (seconds on the run's clock)
 
     def new_records(self, records: tuple[object, ...]) -> tuple[object, ...]:
         """Return those not passed on before; a frame that is run again gives the same ones first."""
@@ -52,6 +53,7 @@ class Crew:
         self._worn_out: set[WorkerId] = set()
         self.ready: set[WorkerId] = set()  # have loaded their function
         self.paused: set[WorkerId] = set()  # hold a generator that may go on when there is room
+        self.withheld: set[WorkerId] = set()  # are given nothing more: they are to end, or have not come yet
 
     def __contains__(self, worker: WorkerId) -> bool:
         return worker in self._tasks
@@ -64,13 +66,13 @@ class Crew:
         """The places that are taken."""
         return set(self._slots.values())
 
-    def start(self, slot: int) -> WorkerId:
-        """Ask for a worker."""
+    def start(self, slot: int, *, spare: bool = False) -> WorkerId:
+        """Ask for a worker; ``spare``: others can do without it."""
         worker = self._ledger.new_worker()
         self._tasks[worker] = deque()
         self._slots[worker] = slot
         self._items[worker] = 0
-        self._ledger.command(StartWorker(worker, self._spec.id, slot))
+        self._ledger.command(StartWorker(worker, self._spec.id, slot, spare))
         return worker
 
     @property
@@ -83,11 +85,14 @@ class Crew:
         self.ready.add(worker)
         if holds:
             self._holds[worker] = holds
+        self._begin_next(worker)
         return self._slots[worker]
 
     def give(self, worker: WorkerId, task: Task) -> None:
         """Put a task into a worker's hands."""
         self._tasks[worker].append(task)
+        if len(self._tasks[worker]) == 1:
+            self._begin_next(worker)
         if task.frame is not None and not task.replay:
             self._items[worker] += task.frame.count
 
@@ -98,8 +103,28 @@ class Crew:
     def finish_first(self, worker: WorkerId, rss: int) -> None:
         """Take a task that is done out of a worker's hands; ``rss``: bytes the worker holds, 0: not known."""
         self._tasks[worker].popleft()
+        self._begin_next(worker)
         if self._spec.max_rss is not None and rss > self._spec.max_rss:
             self._worn_out.add(worker)
+
+    def pause(self, worker: WorkerId) -> None:
+        """Let a worker's generator rest until there is room."""
+        self.paused.add(worker)
+
+    def go_on(self, worker: WorkerId) -> None:
+        """Let a worker's generator make its next part."""
+        self.paused.discard(worker)
+        self._begin_next(worker)
+
+    def _begin_next(self, worker: WorkerId) -> None:
+        if tasks := self._tasks[worker]:
+            tasks[0].began = self._ledger.at
+
+    @property
+    def under_way(self) -> float:
+        """Seconds that the workers have spent on what they are at, and that no answer has told of yet."""
+        at_work = self.ready - self.paused
+        return sum(self._ledger.at - self._tasks[worker][0].began for worker in at_work if self._tasks[worker])
 
     def remove(self, worker: WorkerId) -> tuple[int, deque[Task]]:
         """Forget a worker; return its slot and what it had in hand."""
@@ -107,6 +132,7 @@ class Crew:
         self.paused.discard(worker)
         self._worn_out.discard(worker)
         self._holds.pop(worker, None)
+        self.withheld.discard(worker)
         del self._items[worker]
         return self._slots.pop(worker), self._tasks.pop(worker)
 
@@ -117,7 +143,8 @@ class Crew:
         found: WorkerId | None = None
         for worker, tasks in self._tasks.items():  # in the order of their numbers
             holds = len(tasks)
-            if holds < least and holds < self._holds.get(worker, usual) and worker not in self._worn_out:
+            fits = holds < least and holds < self._holds.get(worker, usual)
+            if fits and worker not in self._worn_out and worker not in self.withheld:
                 found, least = worker, holds
         return found
 
@@ -136,6 +163,13 @@ class Crew:
             self._worn_out.update(worker for worker, done in self._items.items() if done and done + items > most)
         idle = [worker for worker in sorted(self._worn_out) if not self._tasks[worker]]
         return [self._stop(worker) for worker in idle]
+
+    def dismiss(self, workers: Iterable[WorkerId]) -> None:
+        """End those of the workers that have nothing in hand; the others get nothing more."""
+        for worker in sorted(workers):
+            self.withheld.add(worker)
+            if not self._tasks[worker]:
+                self._stop(worker)
 
     def stop_idle(self) -> None:
         """End the workers that have nothing in hand."""
@@ -164,4 +198,8 @@ class Crew:
     @property
     def idle(self) -> int:
         """How many wait for something to do, or to go on."""
-        return sum(1 for worker, tasks in self._tasks.items() if not tasks or worker in self.paused)
+        return sum(
+            1
+            for worker, tasks in self._tasks.items()
+            if worker in self.paused or (not tasks and worker not in self.withheld)
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from olympipe_like._model.topology import Role
+from olympipe_like._scheduler.auto_stage import AutoStage
 from olympipe_like._scheduler.edge import WINDOW_FRAMES, WINDOW_ITEMS, Edge
 from olympipe_like._scheduler.ends import SourceStage
 from olympipe_like._scheduler.scheduler import Scheduler
@@ -21,6 +22,8 @@ def check(scheduler: Scheduler) -> None:
             _check_allowance(stage)
         elif isinstance(stage, WorkStage):
             _check_hands(stage)
+            if isinstance(stage, AutoStage) and not stage.ended:
+                _check_crew(stage)
 
 
 def _check_books(edge: Edge, child: Stage) -> None:
@@ -86,6 +89,13 @@ def _check_hands(stage: WorkStage) -> None:
         assert not twice, f"{_name(edge)}: frames {sorted(twice)} wait and are in a worker's hands"
         done = numbers and min(numbers) < edge.low
         assert not done, f"{_name(edge)}: frame {min(numbers)} is done with and in a worker's hands"
+
+
+def _check_crew(stage: AutoStage) -> None:
+    """A stage has a worker that may take items, or is about to."""
+    assert stage.wanted >= 1, f"stage {stage.id} shall have {stage.wanted} workers"
+    for_good = [worker for worker, _, _ in stage.crew.hands() if worker not in stage.leaving]
+    assert for_good, f"stage {stage.id} has nobody but workers that leave: {stage.leaving}"
 
 
 def _name(edge: Edge) -> str:

@@ -24,17 +24,20 @@ from olympipe_like._model.events import (
     SourceEnded,
     SourcePulled,
     StopRequested,
+    TimePassed,
     WorkerCame,
     WorkerFailed,
     WorkerLeft,
     WorkerLost,
     WorkerReady,
+    WorkerRefused,
 )
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import NO_LIMITS, Limits
 from olympipe_like._model.stats import StageTally
 from olympipe_like._model.topology import Role, StageSpec
+from olympipe_like._scheduler.auto_stage import AutoStage
 from olympipe_like._scheduler.conservation import discrepancies
 from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
@@ -42,6 +45,7 @@ from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.open_stage import OpenStage
 from olympipe_like._scheduler.route import RouteStage
 from olympipe_like._scheduler.sizing import MAX_ITEMS, FrameSizer
+from olympipe_like._scheduler.staffing import Staffing
 from olympipe_like._scheduler.stage import Stage
 from olympipe_like._scheduler.work import WorkStage
 
@@ -87,6 +91,7 @@ class Scheduler:
             and stage.spec.role is Role.LIMIT
             and any(source.spec.demand is not None for source in self._sources)
         ]
+        self._staffing = Staffing(self.stages, limits.auto_workers)
         self._concats = [stage for stage in self.stages if stage.spec.role is Role.CONCAT]
 
     def _make(self, spec: StageSpec, sizer: FrameSizer, max_frame: int) -> Stage:  # noqa: RET503 - the match is closed
@@ -95,6 +100,8 @@ class Scheduler:
                 return SourceStage(spec, self._ledger, sizer, max_frame)
             case Role.MAP if spec.is_open:
                 return OpenStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
+            case Role.MAP if spec.auto:
+                return AutoStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.MAP | Role.SCAN:
                 return WorkStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.LIMIT | Role.SKIP | Role.CONCAT | Role.ARRIVAL:
@@ -130,6 +137,7 @@ class Scheduler:
     def start(self, at: float) -> list[Command]:
         """Ask for the workers and let the sources begin."""
         self._ledger.at = at
+        self._staffing.start(at)
         for stage in self.stages:
             if isinstance(stage, WorkStage):
                 stage.start()
@@ -160,9 +168,21 @@ class Scheduler:
                 self._ledger.stopping = True
                 for source in self._sources:
                     self._ledger.mark(source.id)
+            case WorkerRefused():
+                refusing = self._owner[event.worker]
+                assert isinstance(refusing, AutoStage)
+                refusing.refused(event)
+                self._staffing.refused()
+            case TimePassed():
+                pass  # that it is so late is all there is to know
             case _:
                 assert_never(event)
         return self._settle()
+
+    @property
+    def due(self) -> float | None:
+        """When a `TimePassed` should come if nothing else does (seconds on the run's clock); None: never."""
+        return None if self._finished or self._failed else self._staffing.due
 
     def _worker_event(self, event: FrameReturned | WorkerReady | WorkerLost | WorkerLeft | WorkerFailed) -> None:
         owner = self._owner[event.worker]
@@ -186,11 +206,15 @@ class Scheduler:
         return stage
 
     def _settle(self) -> list[Command]:
+        self._staffing.look(self._ledger.at)
         if self._concats:
             self._hold_sources()
         self._advance_marked()
         while self._limits and self._feed_limits():
             self._advance_marked()
+        are_ended = all(sink.ended for sink in self._sinks)
+        if not are_ended:
+            self._staffing.fill()
         for command in self._ledger.commands:
             if isinstance(command, StartWorker):
                 owner = self.stages[command.stage]
@@ -200,7 +224,7 @@ class Scheduler:
                 self._failed = True
         if self._has_too_many_failures():
             self._failed = True
-        if not self._finished and all(sink.ended for sink in self._sinks):
+        if not self._finished and are_ended:
             self._finished = True
             self._ledger.command(FinishRun(discrepancies(self.stages)))
         commands = self._ledger.commands[:]
@@ -275,17 +299,21 @@ class Scheduler:
 
     def tallies(self) -> tuple[StageTally, ...]:
         """Return every stage's counts as they stand."""
-        return tuple(
-            StageTally(
-                stage.id,
-                tuple(OpCounts(*row) for row in stage.tally.ops),
-                stage.tally.busy,
-                stage.tally.starved,
-                stage.tally.blocked,
-                sum(edge.waiting_items for edge in stage.inputs),
-                sum(edge.capacity for edge in stage.inputs),
-                stage.tally.lost_workers,
-                stage.tally.retried,
-            )
-            for stage in self.stages
+        return tuple(self._tally(stage) for stage in self.stages)
+
+    def _tally(self, stage: Stage) -> StageTally:
+        found = StageTally(
+            stage.id,
+            tuple(OpCounts(*row) for row in stage.tally.ops),
+            stage.tally.busy,
+            stage.tally.starved,
+            stage.tally.blocked,
+            sum(edge.waiting_items for edge in stage.inputs),
+            sum(edge.capacity for edge in stage.inputs),
+            stage.tally.lost_workers,
+            stage.tally.retried,
         )
+        if not isinstance(stage, AutoStage):
+            return found
+        moved, earlier = self._staffing.moves_to(stage.id)
+        return found._replace(staff=stage.staff, on_duty=stage.on_duty, moved=moved, earlier_moves=earlier)

@@ -82,6 +82,10 @@ class FrameSizer:
         self._costs.setdefault(stage, _Cost(max(workers, 1)))
         self._size = None
 
+    def staffed(self, stage: StageId, workers: int) -> None:
+        """Take note of how many workers a stage has from now on."""
+        self._costs[stage].workers = workers
+
     def observe(self, stage: StageId, seconds: float, items: int) -> None:
         """Learn what ``items`` of this stream cost at a stage."""
         self._costs[stage].observe(seconds, items)

@@ -73,7 +73,7 @@ class WorkStage(Stage):
         if not late:
             self._note_dropped(event, task)
         if event.more:
-            self.crew.paused.add(event.worker)
+            self.crew.pause(event.worker)
         else:
             self.crew.finish_first(event.worker, event.rss)
             self._suspects.cleared(task.key)
@@ -288,7 +288,7 @@ class WorkStage(Stage):
         keep = self._memory is not None and self._memory.is_lost  # what it remembers cannot be handed on
         for slot in self.crew.retire(items, keep=keep):
             self._succeed(slot, [])
-        alone = self.spec.workers == len(self.inputs) == 1
+        alone = self.spec.workers == len(self.inputs) == 1 and not self.spec.auto
         sizers = self.inputs[0].sizers
         return self.crew.free(1 if self._release is not None else frames_ahead(sizers, self.id, alone=alone))
 
@@ -336,7 +336,7 @@ class WorkStage(Stage):
             if unwanted:
                 continue  # the generator is never asked again; its worker ends with the run
             if release.may_go_on(key) and self.may_emit(release.number):
-                self.crew.paused.discard(worker)
+                self.crew.go_on(worker)
                 self.ledger.command(ContinueFrame(worker))
 
     def _drop_parts_after(self, key: int) -> None:

@@ -87,11 +87,12 @@ class Drawn:
 
 
 @st.composite
-def plans(draw: Callable, *, unordered: bool = False, breaks: bool = False) -> Drawn:
+def plans(draw: Callable, *, unordered: bool = False, breaks: bool = False, autos: bool = False) -> Drawn:
     """Draw a plan of one or two sources and a few steps.
 
     ``unordered``: stages may give up their order, and only steps are drawn whose results do not depend on it.
     ``breaks``: functions may raise; then there is no zip, where it may depend on timing which leg is first to end.
+    ``autos``: stages may share workers.
     """
     usable = [n.source(range(draw(st.integers(0, 12))), f"source{i}") for i in range(draw(st.integers(1, 2)))]
     made = {node: n.evaluate([node])[node].items for node in usable}
@@ -101,7 +102,7 @@ def plans(draw: Callable, *, unordered: bool = False, breaks: bool = False) -> D
     for number in range(draw(st.integers(1, MOST_STEPS))):
         kind = draw(st.sampled_from(kinds))
         legs = [draw(st.just(usable[-1]) | st.sampled_from(usable)) for _ in range(draw(st.integers(2, 3)))]
-        new = _step(draw, kind, f"{kind}{number}", legs, made, unordered=unordered, breaks=breaks)
+        new = _step(draw, kind, f"{kind}{number}", legs, made, unordered=unordered, breaks=breaks, autos=autos)
         made |= {node: n.evaluate([node])[node].items for node in new}
         usable += new
     used = {each for node in usable for each in n.topological([node]) if each is not node}
@@ -110,16 +111,18 @@ def plans(draw: Callable, *, unordered: bool = False, breaks: bool = False) -> D
     return Drawn(tuple(leaves), draw(st.none() | st.integers(1, 4)))
 
 
-def _step(draw, kind, name, legs, made, *, unordered, breaks):
+def _step(draw, kind, name, legs, made, *, unordered, breaks, autos):
     above = legs[0]
     few = sum(len(made[leg]) for leg in legs) <= MOST_ITEMS
     # Where one item came twice and was exploded then, positions go back; a merge by position has no meaning there.
     rising = all(in_order(made[leg]) for leg in legs)
     where = {
         "workers": draw(st.integers(1, 3)),
+        "auto": autos and draw(st.booleans()),
         "ordered": not (unordered and draw(st.booleans())),
         "queue_size": draw(st.none() | st.integers(1, 3)),
     }
+    where["workers"] = 1 if where["auto"] else where["workers"]
     match kind:
         case "task":
             functions = [same, text, drop_thirds] + [breaks_at_sevens] * breaks
@@ -171,7 +174,7 @@ def show(drawn: Drawn) -> str:
         place = node.op.placement
         said += [
             f"{k}={getattr(place, k)}"
-            for k in ("workers", "ordered", "queue_size")
+            for k in ("workers", "auto", "ordered", "queue_size")
             if getattr(place, k) != getattr(usual, k)
         ]
         lines.append(

@@ -19,6 +19,7 @@ from olympipe_like._model import events as e
 from olympipe_like._model.failure import READING
 from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
+from olympipe_like._model.options import Limits
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._plan.layout import Layout
 from olympipe_like._scheduler.invariants import check
@@ -86,6 +87,7 @@ class Simulation:
         stops: bool = False,
         item_seconds: float | None = None,
         item_bytes: int | None = None,
+        auto_workers: int | None = None,
     ) -> None:
         if isinstance(stages, Layout):
             sources = {s.spec.id: Source(s.source.datas) for s in stages.stages if s.source} | (sources or {})
@@ -99,6 +101,7 @@ class Simulation:
         self.models = models or {}
         self.losses = losses
         self.stops = stops
+        self.auto_workers = max(auto_workers or 0, sum(spec.auto for spec in self.specs))
         self.now = 0.0
         self.events = 0
         self.workers: dict[WorkerId, Worker] = {}
@@ -140,7 +143,7 @@ class Simulation:
             c.FailRun: self._fail_run,
             c.RestoreWorker: self._restore,
         }
-        self.scheduler = Scheduler(self.specs)
+        self.scheduler = Scheduler(self.specs, Limits(auto_workers=auto_workers))
         self._obey(self.scheduler.start(self.now))
 
     # -- the story ----------------------------------------------------------------------------------------------------
@@ -269,7 +272,7 @@ class Simulation:
             snapshot = deepcopy(worker.model)
         ops = self.specs[worker.stage].ops
         worked = max(held.order.frame.count if held.order.frame else 0, len(part.items))
-        spent = self.seconds[worker.stage] * worked * self._vary()
+        spent = self.spent(number, worked)
         self._event(
             e.FrameReturned(
                 at=self.now,
@@ -282,6 +285,10 @@ class Simulation:
                 snapshot=snapshot,
             )
         )
+
+    def spent(self, number: WorkerId, items: int) -> float:
+        """Return how many seconds a worker says that it was at its oldest frame."""
+        return self.seconds[self.workers[number].stage] * items * self._vary()
 
     def _begin(self, worker: Worker, order: c.RunFrame) -> None:
         chunk = self._chunk(order.frame) if order.frame is not None else None
@@ -345,8 +352,9 @@ class Simulation:
         hopeless = attempts > spec.worker_retries
         assert (self.failed is not None) == hopeless, f"loss {attempts} of {spec}: {self.failed}"
         if not hopeless:
-            successors = list(self.workers.values())[before:]
-            assert [each.slot for each in successors] == [worker.slot], f"no successor of {worker}: {successors}"
+            successors = [each for each in list(self.workers.values())[before:] if each.stage == worker.stage]
+            if not spec.auto:  # there somebody else may do; `check` sees to it that somebody does
+                assert [each.slot for each in successors] == [worker.slot], f"no successor of {worker}: {successors}"
             if self.random.random() < late:
                 self.late_answer(number)
 
@@ -361,6 +369,15 @@ class Simulation:
         )
         self._event(late)
         assert self.commands == [], f"a late answer of a lost worker had an effect: {self.commands}"
+
+    def refuse(self, number: WorkerId) -> None:
+        """Let there be no room for a worker that has been asked for."""
+        self.workers.pop(number)
+        self._event(e.WorkerRefused(at=self.now, worker=number))
+
+    def pass_time(self) -> None:
+        """Let the scheduler know how late it is."""
+        self._event(e.TimePassed(at=self.now))
 
     def stop(self) -> None:
         """Let the caller want no more."""
@@ -420,7 +437,11 @@ class Simulation:
         spec = self.specs[command.stage]
         alive = [w for w in self.workers.values() if w.stage == command.stage and w.state in {"alive", "dead"}]
         assert command.slot not in {w.slot for w in alive}, f"{command}: the slot is taken"
-        assert len(alive) < spec.workers, f"{command}: more than {spec.workers} workers"
+        if spec.auto:
+            autos = [w for w in self.workers.values() if self.specs[w.stage].auto and w.state in {"alive", "dead"}]
+            assert len(autos) < self.auto_workers, f"{command}: more than {self.auto_workers} that are shared"
+        else:
+            assert len(alive) < spec.workers, f"{command}: more than {spec.workers} workers"
         self.workers[command.worker] = Worker(command.stage, command.slot, self.models[command.stage]())
 
     def _known(self, command: c.RunFrame | c.ContinueFrame | c.StopWorker | c.RestoreWorker) -> Worker:
