@@ -84,7 +84,9 @@ def shares(stage: StageStats, elapsed: float) -> Shares | None:
     idle = stage.starved + stage.blocked
     if elapsed <= 0 or (stage.workers == 0 and stage.busy + idle <= 0):
         return None
-    time = elapsed * max(stage.workers, 1)
+    time = elapsed * max(stage.workers, 1) if stage.on_duty is None else stage.on_duty
+    if time <= 0:
+        return None
     return Shares(
         busy=min(stage.busy / time, 1.0),
         starved=min(stage.starved / time, 1.0),

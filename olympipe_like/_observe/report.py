@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
-from olympipe_like._model.stats import RunStats, StageStats, WorkerStats
+from olympipe_like._model.stats import RunStats, StageStats, WorkerMove, WorkerStats
 from olympipe_like._observe.bottleneck import (
     ENDS,
     Limit,
@@ -19,6 +19,7 @@ from olympipe_like._observe.bottleneck import (
     shares,
     time_shares,
 )
+from olympipe_like._observe.moves import lines_of_moves
 from olympipe_like._observe.text import grouped, one_line, percent, rate, seconds, table
 from olympipe_like._observe.workers import table_of_workers
 
@@ -92,6 +93,11 @@ class Report:
         return self.stats.workers
 
     @property
+    def moves(self) -> tuple[WorkerMove, ...]:
+        """The latest workers that went to a stage with ``workers="auto"``, in the order of time."""
+        return self.stats.moves
+
+    @property
     def bottleneck(self) -> str | None:
         """The name of the stage, source or sink that limits the run; None if there is none to name."""
         verdict = find_bottleneck(self.stats)
@@ -115,6 +121,7 @@ class Report:
             "failed": list(self.stats.failed),
             "stages": [_stage_as_dict(stage, self.elapsed) for stage in self.stages],
             "workers": [asdict(worker) for worker in self.workers],
+            "moves": [asdict(move) for move in self.moves],
         }
 
     def __repr__(self) -> str:
@@ -125,7 +132,8 @@ class Report:
         proof = ["Every item is accounted for."] if self.stats.balanced else []
         workers = ["", *table_of_workers(self.workers)] if self.workers else []
         failed = ["", *self._failed()] if self.stats.kept else []
-        return "\n".join([self._headline(), *table(rows), *workers, *failed, "", *proof, self.verdict()])
+        moves = ["", *lines_of_moves(self.stats)] if self.stats.moves else []
+        return "\n".join([self._headline(), *table(rows), *workers, *moves, *failed, "", *proof, self.verdict()])
 
     def _failed(self) -> list[str]:
         """Return who failed, a line for each as far as they are shown."""
@@ -143,9 +151,10 @@ class Report:
             weight = ' style="font-weight:bold"' if index == limiting else ""
             cells = "".join(f'<td style="text-align:right">{escape(figure)}</td>' for figure in figures)
             body += f'<tr{weight}><td style="text-align:left">{escape(name)}</td>{cells}</tr>'
+        moves = "".join(f"<p>{escape(line)}</p>" for line in lines_of_moves(self.stats))
         return (
             f"<table><caption>{escape(self._headline())}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{escape(self.verdict())}</p>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{moves}<p>{escape(self.verdict())}</p>"
         )
 
     def _headline(self) -> str:
@@ -164,7 +173,7 @@ def _row(stage: StageStats, elapsed: float) -> tuple[str, ...]:
         times = (str(percent(share.busy)), str(percent(share.starved)), str(percent(share.blocked)))
     return (
         one_line(stage.name, _LONGEST_NAME),
-        grouped(stage.workers) if stage.workers else "-",
+        _workers(stage),
         "-" if stage.kind == "source" else grouped(stage.items_in),
         grouped(stage.items_out),
         grouped(stage.filtered),
@@ -173,6 +182,12 @@ def _row(stage: StageStats, elapsed: float) -> tuple[str, ...]:
         *times,
         f"{grouped(stage.waiting)}/{grouped(stage.capacity)}" if stage.capacity else "-",
     )
+
+
+def _workers(stage: StageStats) -> str:
+    if not stage.workers:
+        return "-"
+    return grouped(stage.workers) if stage.on_duty is None else f"{grouped(stage.workers)} auto"
 
 
 def _stage_as_dict(stage: StageStats, elapsed: float) -> dict[str, object]:
@@ -234,6 +249,11 @@ def _advice(run: RunStats, verdict: Verdict, stage: StageStats) -> str:
         return "it runs in one worker, so only less work in it makes the run faster"
     if stage.workers == 0:
         return "make its function faster, or let it run in workers of its own"
+    if stage.on_duty is not None:
+        return (
+            "make its function faster, or, as far as there are cores, "
+            'give the stages with workers="auto" more workers to share (auto_workers=)'
+        )
     if verdict.workers is None or verdict.next_busiest is None:
         return "make its function faster, or give it more workers"
     return (

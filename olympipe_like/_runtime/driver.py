@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from olympipe_like._model.closed import assert_never
@@ -22,7 +23,8 @@ from olympipe_like._model.commands import (
     StopSource,
     StopWorker,
 )
-from olympipe_like._model.events import Event, FrameReturned, WorkerLost
+from olympipe_like._model.events import Event, FrameReturned, TimePassed, WorkerLost, WorkerRefused
+from olympipe_like._model.identity import WorkerId
 from olympipe_like._runtime.stall import Holding, StallWatch
 from olympipe_like._scheduler.scheduler import Scheduler
 
@@ -68,6 +70,22 @@ class Driver:
         elif isinstance(event, WorkerLost):
             self.holding.lost(event.worker)
         self._carry_out(self.scheduler.handle(event), event.at)
+
+    @property
+    def due(self) -> float | None:
+        """When `pass_time` should be called if nothing happens until then; None: never."""
+        return self.scheduler.due
+
+    def pass_time(self, at: float, refused: Sequence[WorkerId] = ()) -> None:
+        """Let the scheduler know how late it is, if it wants to, and which workers there was no room for.
+
+        None of that is a sign of progress.
+        """
+        for worker in refused:
+            self._carry_out(self.scheduler.handle(WorkerRefused(at, worker)), at)
+        due = self.scheduler.due
+        if due is not None and at >= due:
+            self._carry_out(self.scheduler.handle(TimePassed(at)), at)
 
     def _carry_out(self, commands: list[Command], at: float) -> None:
         hands = self._hands

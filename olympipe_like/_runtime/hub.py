@@ -42,7 +42,7 @@ from olympipe_like._runtime.hub_remote import RemoteWorkers
 from olympipe_like._runtime.hub_stall import HubStall
 from olympipe_like._runtime.hub_workers import HubWorker, HubWorkers
 from olympipe_like._runtime.log_records import LogQueue
-from olympipe_like._runtime.obituary import given_up, not_started, too_many, unbalanced, worker_lost
+from olympipe_like._runtime.obituary import given_up, no_room, not_started, too_many, unbalanced, worker_lost
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
@@ -102,7 +102,8 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                self._peers.wait_until(due, self._stall.due, self._crew.next_look())
+                self._peers.wait_until(due, self._stall.due, self._crew.next_look(), self._driver.due)
+                self._driver.pass_time(monotonic(), self._crew.take_refused())
                 self._crew.end_overdue()
                 self._look_for_stall()
                 if due is not None and interval and monotonic() >= due:
@@ -231,7 +232,10 @@ class HubRun:
         if self._remote.runs(stage, command.slot):
             self._remote.start(stage, command)
             return
-        process = self._crew.fork(stage, command.worker, command.slot)
+        process = self._crew.hire(stage, command)
+        if isinstance(process, CannotStart):
+            self._logs.note(logging.WARNING, no_room(process.__cause__), stage.label.name)
+            return
         # A worker that has closed its socket cannot be talked to, alive or not.
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
         self._crew.add(command.worker, HubWorker(stage, command.slot, peer, process))

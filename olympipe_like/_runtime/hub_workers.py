@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Any
 
 from olympipe_like._executors.deadlines import Deadlines
-from olympipe_like._executors.processes import WorkerProcess
+from olympipe_like._executors.processes import CannotStart, WorkerProcess
+from olympipe_like._model.commands import StartWorker
 from olympipe_like._model.events import WorkerLost
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.stats import StageTally, WorkerTally
@@ -50,6 +51,7 @@ class HubWorkers:
         self._memory = memory
         self._close_inherited = close_inherited
         self._deadlines = Deadlines()
+        self._refused: list[WorkerId] = []
         self.workers: dict[WorkerId, HubWorker] = {}
         self.sources: dict[StageId, WorkerProcess] = {}
         self._shown: list[HubWorker] = []  # those of stages that workers of other machines may join
@@ -77,6 +79,27 @@ class HubWorkers:
             tells_rss=stage.spec.max_rss is not None,
         )
         return WorkerProcess(self._context, order, f"olympipe-{stage.label.name}-{slot}", self._forget_inherited)
+
+    def hire(self, stage: HubStage, command: StartWorker) -> WorkerProcess | CannotStart:
+        """Return a new process for a worker; of one that others can do without, what the system has too little of.
+
+        Raises
+        ------
+        CannotStart
+            If others cannot.
+        """
+        try:
+            return self.fork(stage, command.worker, command.slot)
+        except CannotStart as error:
+            if not command.spare:
+                raise
+            self._refused.append(command.worker)
+            return error
+
+    def take_refused(self) -> list[WorkerId]:
+        """Return the workers that were refused since this was last asked."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def _forget_inherited(self) -> None:
         """In a new worker: close its copies of what is the hub's and the other workers'."""

@@ -92,6 +92,11 @@ def not_started(label: Label, slot: int, cause: object) -> Failure:
     return Failure(kind="worker", stage=label.name, place=place, what=f"worker {what}", worker=worker)
 
 
+def no_room(cause: object) -> str:
+    """Return what is said of a worker that there was no room for, and that is not needed."""
+    return f"no room for another worker of those that stages share: {cause}; the run goes on with those it has"
+
+
 def unbalanced(discrepancies: Sequence[str]) -> Failure:
     """Return the failure of a run whose books do not agree: a fault of this library."""
     error = InternalError("items were lost or doubled: " + "; ".join(discrepancies))

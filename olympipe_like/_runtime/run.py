@@ -48,6 +48,7 @@ class RunOptions(TypedDict, total=False):
     progress: ProgressOption  # None: on a terminal or in a notebook; a callable gets a Report now and then
     max_failures: float | None  # items that may fail at stages that drop them; below 1: a share of the source's items
     memory: int | str | None  # bytes of items on their way through the run, or a text like "2GB"
+    auto_workers: int | None  # processes that stages with workers="auto" share; None: by the number of cores
     queue_size: int | None  # items that wait before each stage that names no queue_size, and before the consumer
     stall_timeout: float | None  # seconds without any progress after which the run fails; None: a warning after 60
     quarantine: str | os.PathLike[str] | None  # a folder that keeps failed items

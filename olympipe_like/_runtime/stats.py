@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.stats import RunStats, StageStats, StageTally, WorkerStats
 from olympipe_like._plan.layout import Layout
+from olympipe_like._runtime.cores import usable_cores
+from olympipe_like._runtime.moves import moves_of
 from olympipe_like._runtime.remote_stages import worker_stats
-
-
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def stats_of(
@@ -27,6 +24,7 @@ def stats_of(
         tally = by_stage.get(stage.spec.id, nothing)
         workers += worker_stats(stage, tally)
         present = sum(not worker.left for worker in tally.workers) if tally.workers else stage.spec.workers
+        present = present if tally.staff is None else tally.staff
         for index, (label, counts) in enumerate(zip(stage.labels, tally.ops, strict=True)):
             main = index == stage.main
             stages.append(
@@ -47,13 +45,16 @@ def stats_of(
                     waiting=tally.waiting if index == 0 else 0,
                     capacity=tally.capacity if index == 0 else 0,
                     expected=stage.expected if index == 0 else None,
+                    on_duty=tally.on_duty if main and tally.staff is not None else None,
                 )
             )
     return RunStats(
         elapsed=elapsed,
         finished=finished,
         stages=tuple(stages),
-        cores=_usable_cores(),
+        cores=usable_cores(),
         balanced=balanced,
         workers=tuple(workers),
+        moves=moves_of(layout, tallies),
+        earlier_moves=sum(tally.earlier_moves for tally in tallies),
     )

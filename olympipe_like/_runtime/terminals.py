@@ -11,7 +11,8 @@ from olympipe_like._plan import checks, drawing
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import Layout, lay_out
-from olympipe_like.errors import PlanTypeError
+from olympipe_like._runtime.cores import auto_workers
+from olympipe_like.errors import PlanError, PlanTypeError
 
 if TYPE_CHECKING:
     import sys
@@ -41,7 +42,9 @@ class Runnable(Generic[T]):
         ``stall_timeout`` (seconds): fail with `StalledError` when nothing has moved for so long, ``quarantine``: a
         folder that keeps failed items, see `Pipeline.from_quarantine`, ``max_failures``: fail with `TooManyFailures`
         when stages that drop failed items dropped more than so many, or than such a share (below 1) of the source's,
-        ``memory``: bytes, or a text like "2GB", of items on their way, ``fuse``: all stages as with `Pipeline.fuse`.
+        ``memory``: bytes, or a text like "2GB", of items on their way, ``fuse``: all stages as with `Pipeline.fuse`,
+        ``auto_workers``: how many processes the stages with ``workers="auto"`` share, at least one for each (default:
+        one for each, and for each processor but one another that goes to where the time goes).
         """
         return _open([self._node], run)
 
@@ -118,7 +121,17 @@ def _nodes(pipes: Sequence[object]) -> list[Node]:
     return [pipe._node for pipe in pipes if isinstance(pipe, Runnable)]
 
 
-_OPTIONS = {"executor", "fuse", "max_failures", "memory", "progress", "quarantine", "queue_size", "stall_timeout"}
+_OPTIONS = {
+    "auto_workers",
+    "executor",
+    "fuse",
+    "max_failures",
+    "memory",
+    "progress",
+    "quarantine",
+    "queue_size",
+    "stall_timeout",
+}
 
 
 def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
@@ -150,6 +163,7 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         return made if quarantine is None else made.keeping_inputs()
 
     layout = lay(leaves)
+    limits = limits._replace(auto_workers=_auto_workers(where, options.get("auto_workers"), layout))
     used = {stage.placement.executor for stage in layout.stages if stage.placement is not None}
     factories = any(stage.source is not None and stage.source.factory for stage in layout.stages)
     inline = executor == "inline" or (not factories and used <= {"inline"})
@@ -171,3 +185,16 @@ def _open(leaves: Sequence[Node], options: RunOptions) -> Run[Any]:
         limits=limits,
         quarantine=quarantine,
     )
+
+
+def _auto_workers(where: str, value: object, layout: Layout) -> int | None:
+    """Return how many workers the stages with `workers="auto"` share; None: there are no such stages."""
+    stages = sum(stage.spec.auto for stage in layout.stages)
+    total = None if value is None else checks.whole_number(where, "auto_workers", value, 1)
+    if not stages:
+        return None
+    if total is not None and total < stages:
+        raise PlanError(
+            f'{where}: auto_workers must be >= {stages}, one for each stage with workers="auto", got {total}'
+        )
+    return total or auto_workers(stages)
