@@ -192,7 +192,8 @@ class Broker(Asking):
         self._meet_gateway()
         last = stage(source(self._exchange.feed()), of_worker, of_worker, self._remote, self._retries)
         warm_up()
-        run: Run[bytes] = Run(lay_out([last]), inline=False, in_hub=True, progress=False)
+        seed = int.from_bytes(os.urandom(7), "big")
+        run: Run[bytes] = Run(lay_out([last]), [last], lay_out, seed, inline=False, in_hub=True, progress=False)
         try:
             with run:
                 with self._turn:
