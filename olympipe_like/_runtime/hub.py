@@ -284,9 +284,7 @@ class HubRun:
         return given_up(stage.label, case, stage.timeout, host).pack()
 
     def restore(self, command: RestoreWorker) -> None:
-        snapshot = command.snapshot
-        assert isinstance(snapshot, bytes)
-        self._crew.workers[command.worker].peer.send(wire.Restore(command.worker, snapshot))
+        self._crew.workers[command.worker].peer.send(wire.Restore(command.worker, _packed(command.snapshot)))
 
     def report_dropped(self, command: ReportDropped) -> None:
         self._results.send(wire.Dropped(tuple(_packed(record) for record in command.records)))
