@@ -209,7 +209,11 @@ def restless(seed):
 
     def allot(loads, total):
         if agreed:
-            return agreed.pop()
+            made = agreed.pop()
+            giver, taker = made[0]
+            # Stages may have ended since: then other stages have these places.
+            is_known = max(giver, taker) < len(loads) and loads[giver].auto and loads[taker].auto
+            return made if is_known and loads[giver].workers > len(made) else []
         autos = [place for place, load in enumerate(loads) if load.auto]
         spare = total - sum(loads[place].workers for place in autos)
         givers = [place for place in autos if loads[place].workers > 1]
