@@ -81,10 +81,8 @@ def main() -> None:
     """Print a table."""
     write = sys.stdout.write
     write(f"left after {LEFT_AFTER} batches of {BATCH}; items of {ITEM_SECONDS * 1000:g} ms\n\n")
-    titles = (
-        "plan | to there | first batch of a new run | next batch | items made for it | state | asked for in | again in"
-    )
-    write(f"| {titles} |\n")
+    heads = ["plan", "to there", "first batch anew", "next batch", "items made for it", "state", "asked in", "again"]
+    write(f"| {' | '.join(heads)} |\n")
     write("|---|---|---|---|---|---|---|---|\n")
     next(iter(source().task(work)))  # the first run of a program starts a hub
     for name, make in PLANS.items():

@@ -53,7 +53,7 @@ class Bookmark:
         self._given_then = 0  # items that had been taken when the last of those was
         self._chunk = Chunk([], (), ())
         self._folded = 0  # items of the chunk that are accounted for
-        self._left: Columns | None = None  # paths of the frame before, where only its last one is of interest
+        self._left: tuple[Columns, int, int] | None = None  # paths of the frame before, and which of them to note
         self._marks: dict[int, list[Mark]] = {}
 
     def take(self, chunk: Chunk) -> Chunk:
@@ -66,10 +66,11 @@ class Bookmark:
     def note(self, taken: int) -> None:
         """Note that so many items of the frame at hand have been taken."""
         if self._left is not None:
-            last = Chunk([], self._left, ()).path(-1)
-            self.place = Place(last, 1)
-            self._pass(last, self.given)
+            columns, start, stop = self._left
+            left = Chunk([None] * stop, columns, ())
             self._left = None
+            self.place = self._place_behind(left, start, stop)
+            self._pass(left.path(stop - 1), self.given)
         chunk, start = self._chunk, self._folded
         if taken <= start:
             return
@@ -89,7 +90,7 @@ class Bookmark:
         if self._remembers or not self._in_order:
             self.note(len(chunk.items))
         elif len(chunk.items) > folded:  # of such plans nobody needs more than the last one, and seldom that
-            self._left = chunk.columns
+            self._left = chunk.columns, folded, len(chunk.items)
             self.given += len(chunk.items) - folded
 
     def _pass(self, path: Path, given: int) -> None:
@@ -98,8 +99,10 @@ class Bookmark:
             self._given_then = given
 
     def _place_behind(self, chunk: Chunk, start: int, stop: int) -> Place:
-        if self._in_order:
-            return Place(chunk.path(stop - 1), 1)
+        last = chunk.path(stop - 1)
+        # What came because an input had ended may be made of such, and step back behind it.
+        if self._in_order and END[0] not in last:
+            return Place(last, 1)
         furthest, met = self.place
         for path in chunk.paths()[start:stop]:
             furthest, met = (path, 1) if path > furthest else (furthest, met + 1)

@@ -374,7 +374,7 @@ def test_explain_says_how_often_a_source_is_iterated():
 
 
 def test_what_a_shuffle_and_an_endless_cycle_hold_stays_the_same_however_long_they_run():
-    epochs = Epochs(lambda: iter("ab"), (None,), None)
+    epochs = Epochs(lambda _: iter("ab"), (None,), None)
     given = 0
     for _ in range(1000):
         items = list(itertools.islice(epochs, 3))

@@ -184,6 +184,15 @@ def test_every_place_of_a_run_is_one_to_go_on_from(options):
         assert rest_from(training(2), states[place], **options) == items[place:]
 
 
+def test_ends_that_are_made_of_ends_are_places_to_go_on_from():
+    pipe = Pipeline(range(10)).batch(4).unbatch().batch(3)
+    items, states = states_of(pipe, executor="inline")
+
+    assert items[-2:] == [[6, 7, 8], [9]]
+    assert [rest_from(pipe, state, executor="inline") for state in states[:-1]] == [items[n:] for n in range(4)]
+    assert rest_from(pipe, states[-1], executor="inline") == []
+
+
 def test_items_on_their_way_do_not_count_only_those_taken():
     with Pipeline(range(10_000)).task(f.increment).run() as run:
         taken = list(islice(run, 5))
