@@ -15,6 +15,7 @@ from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._runtime.local import make_executors
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.store import Memory
 from olympipe_like._worker.port import Port, Unreadable, unpack_chunk
 
 
@@ -24,7 +25,7 @@ class Host:
     def __init__(
         self,
         connection: Connection,
-        memory: int | None,
+        memory: Memory | None,
         segments: Mapping[StageId, Segment],
         where: Mapping[StageId, ExecutorName],
         senders: Mapping[StageId, tuple[Label, ...]],
@@ -70,7 +71,7 @@ class Host:
             elif isinstance(message, wire.Run):
                 self._run(message, payload)
             elif isinstance(message, wire.GoOn):
-                self._accept(message.slot)
+                self._port.accept(message.slot)
                 self._executor_of(message.worker).go_on(message.worker)
             elif isinstance(message, wire.Stop):
                 self._executor_of(message.worker).stop(message.worker)
@@ -78,13 +79,9 @@ class Host:
     def _executor_of(self, worker: WorkerId) -> ChunkExecutor:
         return self.executors[self._where[self._stage_of[worker]]]
 
-    def _accept(self, slot: wire.SlotGrant) -> None:
-        with self._sending:
-            self._port.accept(slot)
-
     def _run(self, message: wire.Run, payload: bytearray | None) -> None:
         began = perf_counter()
-        self._accept(message.slot)
+        self._port.accept(message.slot)
         chunk = None
         if not message.ended:
             cut = (message.skip, message.length, message.prefix)
@@ -144,9 +141,11 @@ class Host:
 class _SharedPort(Port):
     """A port whose replies are received by the host's thread, for the workers that send."""
 
-    def __init__(self, connection: Connection, memory: int | None) -> None:
+    def __init__(self, connection: Connection, memory: Memory | None) -> None:
         super().__init__(connection, memory)
         self.replies: SimpleQueue[wire.SlotGrant] = SimpleQueue()
+
+    # `accept` takes no lock: the thread that calls it is the one that receives the reply which a sender waits for.
 
     def _ask_for(self, nbytes: int) -> wire.SlotGrant:
         self.connection.send(wire.NeedSlot(nbytes))

@@ -46,7 +46,7 @@ from olympipe_like._runtime.obituary import given_up, no_room, not_started, too_
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
-from olympipe_like._runtime.vault import Vault
+from olympipe_like._runtime.vault import SLOTS_AHEAD, Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Channel, Message
@@ -143,6 +143,8 @@ class HubRun:
         elif isinstance(message, wire.Pulled):
             frame = self._vault.frame(peer, source, message, payload)
             self._handle(SourcePulled(at=monotonic(), source=source, frame=frame))
+            if (slot := self._vault.grant(peer, source, SLOTS_AHEAD)).size:  # before it has to ask for one
+                peer.send(slot)
         elif isinstance(message, wire.Marked):
             self._results.send(message._replace(source=source))
         elif isinstance(message, wire.Ended):
@@ -305,8 +307,7 @@ class HubRun:
 
     def allow(self, command: AllowSource) -> None:
         peer = self._sources[command.source]
-        slot = self._vault.grant(peer, command.source, 1)
-        peer.send(wire.Allow(command.items, command.size, slot))
+        peer.send(wire.Allow(command.items, command.size, self._vault.grant(peer, command.source, SLOTS_AHEAD)))
 
     def free(self, command: FreePayload) -> None:
         self._vault.free(command.payload)

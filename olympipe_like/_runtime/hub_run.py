@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import select
 import socket
@@ -70,7 +69,7 @@ class HubRun:
             stall_warning=stall.STALL_SECONDS,
         )
         self._hub: hub_client.Hub | None = None
-        self._memory: int | None = None
+        self._memory: store.Memory | None = None
         self._no_memory = ""  # why there is none
         self._was_warned = False  # that large items go another way
         self._results: Connection | None = None
@@ -132,12 +131,12 @@ class HubRun:
         theirs: list[socket.socket] = []
         try:
             try:
-                self._memory = store.create()
+                self._memory = store.Memory(store.create())
             except OSError as error:
                 self._no_memory = f"memfd_create: {error}"
-            theirs += self._remotes.join(self._order, self._memory)
+            theirs += self._remotes.join(self._order, self._memory.descriptor if self._memory is not None else None)
             self._hub = hub_client.acquire()  # after what may be refused: a hub that never begins is never idle again
-            descriptors = [self._memory] if self._memory is not None else []
+            descriptors = [self._memory.descriptor] if self._memory is not None else []
             self._results = _pair(theirs)
             if self._hosted:
                 self._host = Host(_pair(theirs), self._memory, self._segments, self._hosted, self._senders)
@@ -320,7 +319,7 @@ class HubRun:
                 self._results.close()
             memory, self._memory = self._memory, None
             if memory is not None:
-                os.close(memory)
+                memory.close()
         self._is_given_back = True
 
 

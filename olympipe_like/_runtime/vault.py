@@ -10,6 +10,8 @@ from olympipe_like._runtime.peers import Peer
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.store import INLINE_BYTES, Slots
 
+SLOTS_AHEAD = 3  # that a source holds while it is granted one more, for the frames it makes before the hub comes round
+
 _FORGET = 0.9  # how much of a stage's largest recent frame is still expected of the next
 _SPARE = 1.1  # room for a frame a little larger than the last
 

@@ -19,6 +19,7 @@ from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Answered, Broken, GoOn, Ready, Restore, Run, Stop
 from olympipe_like._transport.progress_cell import ProgressCell
+from olympipe_like._transport.store import Memory
 from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
@@ -63,7 +64,7 @@ def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
         prepare(order.parent, order.surroundings, order.stacks)
         # A child that the user's function forks is not the worker: if it comes back from that function it ends here.
         os.register_at_fork(after_in_child=sock.close)
-        port = Port(Connection(sock), order.memory)
+        port = Port(Connection(sock), Memory(order.memory) if order.memory is not None else None)
         output.begin(port.connection, order.label.name, order.title, order.surroundings.levels)
         try:
             _live(order, port)

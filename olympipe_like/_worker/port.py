@@ -13,7 +13,6 @@ from olympipe_like._transport import store
 from olympipe_like._transport.codec import Buffer, DecodingError, decode
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import (
-    NO_SLOT,
     Allow,
     Ended,
     Marked,
@@ -30,11 +29,11 @@ from olympipe_like._worker.feed import PortGone
 from olympipe_like._worker.sending import encode_chunk
 
 
-def open_parcel(parcel: Parcel, payload: bytearray | None, memory: int | None) -> tuple[Buffer, list[Buffer]]:
+def open_parcel(parcel: Parcel, payload: bytearray | None, memory: store.Memory | None) -> tuple[Buffer, list[Buffer]]:
     """Return a frame's pickle and the buffers outside it."""
     if parcel.offset is not None:
         assert memory is not None
-        data, *buffers = store.read(memory, parcel.offset, parcel.lengths)
+        data, *buffers = memory.read(parcel.offset, parcel.lengths)
         return data, buffers
     assert payload is not None
     parts: list[Buffer] = []
@@ -51,7 +50,7 @@ def open_parcel(parcel: Parcel, payload: bytearray | None, memory: int | None) -
 def unpack_chunk(
     parcel: Parcel | None,
     payload: bytearray | None,
-    memory: int | None,
+    memory: store.Memory | None,
     cut: tuple[int, int, Path],
     upto: Path,
     failure: bytes | None,
@@ -114,10 +113,10 @@ class Port:
     writes to memory that the hub has given to another.
     """
 
-    def __init__(self, connection: Connection, memory: int | None) -> None:
+    def __init__(self, connection: Connection, memory: store.Memory | None) -> None:
         self.connection = connection
         self.memory = memory
-        self._spare = NO_SLOT
+        self._spare: list[SlotGrant] = []
         self._returned: list[int] = []
         self._has_told = False  # that there is no shared memory
         self._early: deque[tuple[Any, bytearray | None]] = deque()  # came while a slot was waited for
@@ -131,12 +130,9 @@ class Port:
         return self._early.popleft() if self._early else self.connection.poll()
 
     def accept(self, slot: SlotGrant) -> None:
-        """Take a slot; of two the larger is kept."""
+        """Take a slot, to be used after those that are there."""
         if slot.size:
-            kept, other = (slot, self._spare) if slot.size > self._spare.size else (self._spare, slot)
-            self._spare = kept
-            if other.size:
-                self._returned.append(other.offset)
+            self._spare.append(slot)
 
     def returned(self) -> tuple[int, ...]:
         """Return the slots that will not be used, once; they go with the next message."""
@@ -153,18 +149,26 @@ class Port:
         if self.memory is None:
             self._tell("")
             return Parcel(lengths, None), parts
-        if total > self._spare.size:
-            self.accept(self._ask_for(total))
-        slot = self._spare
-        if total > slot.size:
+        slot = self._slot_for(total)
+        if slot is None:
             return Parcel(lengths, None), parts  # there is no shared memory
         try:
-            store.write(self.memory, slot.offset, parts)
+            self.memory.write(slot.offset, parts)
         except OSError as error:
+            self._spare.append(slot)
             self._tell(f"writing {total} bytes to a memfd: {error}")
             return Parcel(lengths, None), parts  # the socket has memory of its own
-        self._spare = NO_SLOT
         return Parcel(lengths, slot.offset), []
+
+    def _slot_for(self, nbytes: int) -> SlotGrant | None:
+        """Return a slot with room for so many bytes; those that turned out too small go back."""
+        while self._spare:
+            slot = self._spare.pop(0)
+            if slot.size >= nbytes:
+                return slot
+            self._returned.append(slot.offset)
+        slot = self._ask_for(nbytes)
+        return slot if slot.size >= nbytes else None
 
     def _tell(self, reason: str) -> None:
         """Let the caller know, once, that large frames take the socket."""
@@ -177,7 +181,10 @@ class Port:
         while True:
             message, payload = self.connection.receive()
             if isinstance(message, SlotGrant):
-                return message
+                if not message.size or message.size >= nbytes:
+                    return message
+                self._returned.append(message.offset)  # granted before the hub knew
+                continue
             self._early.append((message, payload))
 
 
@@ -202,7 +209,9 @@ class SourcePort:
                 message, _ = found
                 if isinstance(message, Stop):
                     return None
-                if isinstance(message, Allow):
+                if isinstance(message, SlotGrant):
+                    self._port.accept(message)
+                elif isinstance(message, Allow):
                     self._allowed, self._size = message.items, message.size
                     self._port.accept(message.slot)
         except (EOFError, OSError):
