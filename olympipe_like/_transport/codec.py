@@ -134,8 +134,12 @@ def _dumps(value: object, buffer_callback: Callable[[pickle.PickleBuffer], bool]
 
 
 def _reduce_array(array: Any) -> Any:
-    """Reduce a numpy array so that the receiver's is its own to write to, even where the sender's is read-only."""
-    return (array if array.flags.writeable else array.copy()).__reduce_ex__(5)
+    """Reduce a numpy array so that the receiver's is its own to write to, even where the sender's is read-only.
+
+    One with gaps is copied without them; numpy would put its bytes inside the pickle, which costs two copies more.
+    """
+    travels_as_it_is = array.flags.writeable and array.flags.forc
+    return (array if travels_as_it_is else array.copy()).__reduce_ex__(5)
 
 
 def _encode_one_by_one(items: list[Any]) -> list[bytes]:
