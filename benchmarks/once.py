@@ -19,6 +19,8 @@ from benchmarks.workloads import ITEMS_READ, WARM_UP_ITEMS, WORKLOADS, Workload,
 MODULES = {
     "ours": "benchmarks.ours",
     "handwritten": "benchmarks.handwritten",
+    "handwritten-memory": "benchmarks.handwritten_memory",
+    "ours-threads": "benchmarks.ours_threads",
     "olympipe": "benchmarks.olympipe22",
     "serial": "benchmarks.serial",
     "pescador": "benchmarks.pescador3",

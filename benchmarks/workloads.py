@@ -633,13 +633,14 @@ class Size:
 
 
 MUXES = ("ours", "pescador")
+ARRAYS = ("ours", "handwritten", "handwritten-memory", "olympipe", "serial", "ours-threads")
 
 
 WORKLOADS: dict[str, Size] = {
     "W1": Size(tiny, 2_000_000, 500_000, olympipe=(200_000, 40_000)),
-    "W2": Size(big_arrays, 400, 100),
-    "W2m": Size(keeping_memory(big_arrays), 400, 100),
-    "W2b": Size(small_arrays, 20_000, 3_000),
+    "W2": Size(big_arrays, 400, 100, peers=ARRAYS),
+    "W2m": Size(keeping_memory(big_arrays), 400, 100, peers=ARRAYS),
+    "W2b": Size(small_arrays, 20_000, 3_000, peers=ARRAYS),
     "W3": Size(even_cpu, 2_000, 400),
     "W3b": Size(skewed_cpu, 1_000, 200),
     "W3b2": Size(skewed_cpu_two, 1_000, 200),
