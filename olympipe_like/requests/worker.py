@@ -27,6 +27,7 @@ from olympipe_like._remote.speech import Ended
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Ready
 from olympipe_like._transport.progress_cell import ProgressCell, shared_page
+from olympipe_like._transport.store import Memory
 from olympipe_like._worker.loop import WorkerOrder, serve
 from olympipe_like._worker.port import Port
 from olympipe_like._worker.program import Program
@@ -219,7 +220,7 @@ class Worker:
 
         desk = Desk(self._target, self._kind, self._name, title, interrupted)
         identity = WorkerId(order.identity)
-        port = Port(Connection(job.socket), job.memory)
+        port = Port(Connection(job.socket), Memory(job.memory) if job.memory is not None else None)
         as_worker = WorkerOrder(
             worker=identity,
             slot=order.slot,
