@@ -64,13 +64,14 @@ def keep_large_blocks() -> None:
 
 
 def resident_bytes() -> int:
-    """Return how much memory this process holds; 0 where the system does not say."""
+    """Return how much memory this process holds for itself, without what it shares; 0 where the system does not say."""
     try:
         with open("/proc/self/statm") as file:  # noqa: PTH123 - as above
-            pages = file.read().split()[1]
+            _, resident, shared, *_ = file.read().split()
     except OSError:
         return 0
-    return int(pages) * os.sysconf("SC_PAGESIZE")
+    # The run's shared memory is mapped: a worker that has read much of it holds none of it.
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGESIZE")
 
 
 def prepare(parent: int, surroundings: Surroundings, stacks: int | None) -> None:
