@@ -18,7 +18,7 @@ NEVER = (1 << 63) - 1  # nanoseconds
 def shared_page() -> int:
     """Return the descriptor of a file of a page that has no name, for a cell that others can open."""
     try:
-        descriptor = store.create()
+        descriptor = store.create(PAGESIZE)
     except OSError:
         import tempfile  # slow to import, and hardly ever needed
 

@@ -33,8 +33,13 @@ _MAX_VECTORS = 512
 _MADV_REMOVE, _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 9, 22, 23  # of <sys/mman.h>; the last two: Linux 5.14
 
 
-def create() -> int:
+def create(nbytes: int = _FILE_BYTES) -> int:
     """Return the descriptor of new shared memory.
+
+    Parameters
+    ----------
+    nbytes : int
+        Its size; memory is taken by what is written.
 
     Raises
     ------
@@ -46,7 +51,7 @@ def create() -> int:
     descriptor = os.memfd_create("olympipe_like", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     # Only what lies within the file's size can be mapped. Where that is refused (RLIMIT_FSIZE) it is read and written.
     with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, _FILE_BYTES)
+        os.ftruncate(descriptor, nbytes)
         _never_shrinks(descriptor)
     return descriptor
 
