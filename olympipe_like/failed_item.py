@@ -30,6 +30,9 @@ class FailedItem:
         How often it was tried, >= 1.
     worker : str
         Which worker, with its process id.
+    seed : int or None
+        What the item's random numbers followed from: a function with a parameter ``rng`` was given
+        ``numpy.random.default_rng(seed)``. None for stages that have none for each item, such as `reduce`.
     """
 
     item: Any
@@ -42,6 +45,7 @@ class FailedItem:
     traceback: str
     attempts: int
     worker: str
+    seed: int | None = None
 
     def __repr__(self) -> str:
         what = f"{self.error_type}: {self.text}" if self.error_type else self.text

@@ -10,6 +10,7 @@ from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBr
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.layout import Segment
 from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.draws import kept
 from olympipe_like._worker.program import Answer, Program
 
 
@@ -28,7 +29,8 @@ class InlineExecutor:
         segment = self._segments[stage]
         title = f"worker {segment.label.number}.{slot}, inline"
         try:
-            self._programs[worker] = Program(segment, slot, title)
+            with kept(segment.seeds_generators):  # they are the caller's, who draws from them, too
+                self._programs[worker] = Program(segment, slot, title, alone=True)
         except Exception as error:  # noqa: BLE001 - the user's class may raise anything; Ctrl-C passes
             failure = blame(error, segment.label, title, what=f"could not start: {text_of(error)}")
             self._tell(WorkerBroken(worker, failure))
@@ -70,10 +72,12 @@ class InlineExecutor:
         else:
             worker = task
             answers = self._paused.pop(worker)
-        began = perf_counter()
-        answer = next(answers)
-        seconds = perf_counter() - began
+        program = self._programs[worker]
+        with kept(program.seeds_generators):
+            began = perf_counter()
+            answer = next(answers)
+            seconds = perf_counter() - began
         if answer.more:
             self._paused[worker] = answers
-        self._tell(ChunkAnswer(worker, answer, seconds, self._programs[worker]))
+        self._tell(ChunkAnswer(worker, answer, seconds, program))
         return True

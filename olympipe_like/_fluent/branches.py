@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from olympipe_like._fluent.chain import Chain
+from olympipe_like._fluent.chain import Chain, Drawing
 from olympipe_like._model.options import SKIP, ExecutorName, PolicyOptions, Remote
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
@@ -29,7 +29,7 @@ class Branches(Chain[T]):
 
     def split(
         self,
-        split_function: Callable[[T], Sequence[Any]],
+        split_function: Callable[[T], Sequence[Any]] | Drawing[T, Sequence[Any]],
         n: int | None = None,
         *,
         executor: ExecutorName | Remote | None = None,
@@ -53,7 +53,7 @@ class Branches(Chain[T]):
 
     def partition(
         self,
-        predicate: Callable[[T], Any],
+        predicate: Callable[[T], Any] | Drawing[T, Any],
         *,
         executor: ExecutorName | Remote | None = None,
         name: str | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from olympipe_like._fluent.chain import Chain
+from olympipe_like._fluent.chain import Chain, Drawing, DrawingMethod
 from olympipe_like._model.options import ExecutorName, OnError, PolicyOptions, Remote, WorkerOptions, Workers
 from olympipe_like._plan import checks
 from olympipe_like._plan import operators as ops
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         from typing_extensions import Unpack
 
 T = TypeVar("T")
-U = TypeVar("U")
 C = TypeVar("C")
 
 
@@ -37,7 +36,7 @@ class Items(Chain[T]):
 
     def task(
         self,
-        task: Callable[[T], Any],
+        task: Callable[[T], Any] | Drawing[T, Any],
         workers: Workers = 1,
         on_error: OnError = "raise",
         *,
@@ -84,7 +83,7 @@ class Items(Chain[T]):
     def class_task(
         self,
         class_constructor: Callable[..., C],
-        class_method: Callable[[C, T], Any] | str,
+        class_method: Callable[[C, T], Any] | DrawingMethod[C, T] | str,
         class_args: Sequence[Any] | None = None,
         close_method: Callable[[C], Any] | str | None = None,
         class_kwargs: Mapping[str, Any] | None = None,
@@ -130,7 +129,7 @@ class Items(Chain[T]):
 
     def fan_out(
         self,
-        *tasks: Callable[[T], Any],
+        *tasks: Callable[[T], Any] | Drawing[T, Any],
         join: Callable[..., Any] | None = None,
         workers: Workers = 1,
         ordered: bool = True,
@@ -159,7 +158,7 @@ class Items(Chain[T]):
 
     def filter(
         self,
-        keep_if_true: Callable[[T], Any] | None = None,
+        keep_if_true: Callable[[T], Any] | Drawing[T, Any] | None = None,
         workers: Workers = 1,
         *,
         count: Workers | None = None,
@@ -188,7 +187,7 @@ class Items(Chain[T]):
 
     def explode(
         self,
-        explode_function: Callable[[T], Iterable[U]] | None = None,
+        explode_function: Callable[[T], Iterable[Any]] | Drawing[T, Iterable[Any]] | None = None,
         workers: Workers = 1,
         *,
         count: Workers | None = None,
@@ -224,7 +223,7 @@ class Items(Chain[T]):
 
     def tap(
         self,
-        fn: Callable[[T], Any],
+        fn: Callable[[T], Any] | Drawing[T, Any],
         *,
         executor: ExecutorName | Remote | None = None,
         name: str | None = None,

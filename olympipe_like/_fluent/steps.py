@@ -119,7 +119,7 @@ def apply(pipe: Pipeline[Any], step: Step, defaults: Defaults) -> Pipeline[Any]:
         )
     return pipe.class_task(
         OwnStep,
-        OwnStep.use,
+        "use",
         [step.step],
         workers=step.workers,
         worker_args=[{"arguments": each} for each in step.worker_args],

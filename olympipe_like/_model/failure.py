@@ -33,6 +33,7 @@ class Failure:
     input: bytes | None = None  # the failed item, as `_transport.codec.encode_item` makes it
     collected: bool = False  # dropped from the stream; the caller keeps the record
     no_input: str = ""  # why the item could not be encoded, where that was asked for
+    seed: int | None = None  # what the item's random numbers followed from, 128 bits; None: the stage has none by item
 
     @property
     def sentence(self) -> str:

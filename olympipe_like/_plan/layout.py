@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import ExecutorName, Placement, Remote
@@ -20,7 +20,7 @@ from olympipe_like._plan.away import away
 from olympipe_like._plan.counts import demands, expected_counts
 from olympipe_like._plan.fusion import may_share, without_marks
 from olympipe_like._plan.graph import Node, clocks_of, keys_of, sources_of, topological
-from olympipe_like._plan.reshaping import Scan
+from olympipe_like._plan.losses import on_loss
 from olympipe_like.errors import PlanError
 
 
@@ -43,9 +43,10 @@ class Segment(NamedTuple):
     main: int = 0  # which of them the stage is named after
     executor: ExecutorName = "process"
     keeps: bool = False  # failed items go into their records
-    seed: int = 0  # of the run: for steps that draw and were given none
+    seed: int = 0  # of the run: for steps that draw and were given none, and functions of items
     travels: bool = False  # its results are pickled: they go to another process
     keys: tuple[str, ...] = ()  # for each operator, what tells its random numbers from those of others
+    seeds_generators: bool = False  # workers that are processes seed `random` and `numpy.random` for each item
 
     @property
     def label(self) -> Label:
@@ -93,9 +94,15 @@ class Layout(NamedTuple):
         """Return the layout of a run whose records of failures hold the failed items."""
         return self._with_segments(lambda segment: segment._replace(keeps=True))
 
-    def seeded(self, seed: int) -> Layout:
-        """Return the layout of a run whose steps that draw, and were given no seed, draw by this one."""
-        return self._with_segments(lambda segment: segment._replace(seed=seed))
+    def seeded(self, seed: int, *, generators: bool = False) -> Layout:
+        """Return the layout of a run whose steps that draw, and were given no seed, draw by this one.
+
+        ``generators``: so do ``random`` and ``numpy.random``, but where they are shared: in threads and on a loop.
+        """
+        own = ("process", "inline")
+        return self._with_segments(
+            lambda each: each._replace(seed=seed, seeds_generators=generators and each.executor in own)
+        )
 
     def _with_segments(self, change: Callable[[Segment], Segment]) -> Layout:
         stages = [
@@ -307,7 +314,7 @@ class _Builder:
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
             ops=len(group.nodes),
             conserves=tuple(node.op.conserves for node in group.nodes),
-            **_faults(placement, [node.op for node in group.nodes]),
+            **on_loss(placement, [node.op for node in group.nodes]),
         )
         segment = None
         if works:
@@ -346,39 +353,6 @@ class _Builder:
             for leg, node in enumerate(concat.inputs)
             if any(self._sources[node] & self._sources[earlier] for earlier in concat.inputs[:leg])
         )
-
-
-PATIENCE = 100
-"""How many workers a frame may cost where all of the work is ours: somebody else ends them."""
-
-
-def _faults(placement: Placement | None, operators: Sequence[ops.Operator]) -> dict[str, Any]:
-    """Return what the scheduler must know of a stage's workers being lost."""
-    if placement is None or placement.executor not in ("process", "remote"):
-        return {}
-    policy = placement.policy
-    retries = [op.worker_retries for op in operators if isinstance(op, ops.Reduce | Scan)]
-    if any(op.calls_user for op in operators if not isinstance(op, ops.Reduce | Scan | ops.Batch)):
-        retries.append(policy.worker_retries)
-    batches = [op for op in operators if isinstance(op, ops.Batch) and op.calls_user]
-    retries += [op.placement.policy.worker_retries for op in batches]
-    worker_retries = min(retries, default=PATIENCE)
-    return {
-        "may_die": True,
-        # Without a second chance, and where time is limited, the first loss must tell whose it was.
-        "careful": worker_retries == 0 or policy.timeout is not None,
-        "worker_retries": worker_retries,
-        "timeout_retries": policy.retry.timeouts,
-        "max_items": policy.max_items,
-        "max_rss": policy.max_rss,
-        "is_open": placement.remote is not None,
-        # Requests wait with those who ask, so that everybody's turn comes: here are no more than keep workers busy.
-        "queue_frames": 1 if placement.remote is not None and placement.remote.own_target else None,
-        # A worker that answers in parts has one frame at a time.
-        "prefetch": 1
-        if placement.remote is None or any(op.multiplies for op in operators)
-        else placement.remote.prefetch,
-    }
 
 
 def _label(nodes: Sequence[Node]) -> dict[Node, Label]:

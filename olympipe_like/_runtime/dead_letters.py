@@ -117,7 +117,7 @@ class DeadLetters:
             "error": {"type": error_type, "text": text},
             "attempts": failure.attempts,
             "worker": failure.worker,
-            "seed": None,
+            "seed": hex(failure.seed) if failure.seed is not None else None,  # too large for JSON's numbers
             "traceback": failure.traceback.splitlines(),
             "environment": self._environment,
             "stage_file": stage_file,

@@ -36,6 +36,7 @@ def from_failure(failure: Failure, classes: Mapping[str, bytes]) -> FailedItem:
         traceback=failure.traceback,
         attempts=failure.attempts,
         worker=failure.worker,
+        seed=failure.seed,
     )
 
 

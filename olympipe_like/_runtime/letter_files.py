@@ -109,6 +109,7 @@ class Letter:
     data: bytes | None  # the item; None: it was not kept
     why_no_data: str
     origins: tuple[Origin, ...]  # the item as its source gave it, one for each way it may have come
+    seed: int | None  # what the item's random numbers followed from
 
     @property
     def number(self) -> int:
@@ -169,6 +170,7 @@ def _letter(file: FilePath, fields: dict[str, Any]) -> Letter:
         data=_data(given["data"]),
         why_no_data=given["missing"] or "",
         origins=tuple(Origin(each["stage"], _data(each["data"]), each["missing"] or "") for each in fields["origins"]),
+        seed=int(fields["seed"], 16) if fields["seed"] is not None else None,
     )
 
 

@@ -22,7 +22,7 @@ from olympipe_like._plan.operators import Source
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime import single_step
 from olympipe_like._runtime.quarantine import load
-from olympipe_like._runtime.retrace import Arrived, Failed, NotGiven, Outcome, Retracing, from_source
+from olympipe_like._runtime.retrace import Arrived, Failed, NotGiven, Outcome, Retracing, UnknownNumbers, from_source
 from olympipe_like._runtime.single_step import Debugging
 from olympipe_like._runtime.way import Route, WayStage, routes
 from olympipe_like._transport.callables import install_main, unpack
@@ -162,7 +162,10 @@ def _bring(file: FilePath, letter: files.Letter, stage: files.StageFile, index: 
     if index == 0 and letter.data is not None and all(way[above].role is Role.SOURCE for above in way[-1].inputs):
         return Arrived(load(letter, stage))  # nothing lies between
     retracing = Retracing(segments, debugging)
-    outcomes = [retracing.follow(route, partial(_origin, file, letter, stage, route)) for route in found]
+    try:
+        outcomes = [retracing.follow(route, partial(_origin, file, letter, stage, route)) for route in found]
+    except UnknownNumbers as error:
+        raise _NoWay(str(error)) from error
     arrived = [outcome for outcome in outcomes if isinstance(outcome, Arrived)]
     if len(arrived) > 1:
         raise _NoWay("its position does not tell by which leg of a gather it came")
@@ -207,16 +210,17 @@ def _run(
         1,
         seed=segment.seed,
         keys=(segment.keys[index],),
+        seeds_generators=segment.seeds_generators,
     )
     try:
-        program = Program(alone, int(slot[1]) if slot else 0, "replay")
+        program = Program(alone, int(slot[1]) if slot else 0, "replay", alone=True)
     except Exception as error:  # noqa: BLE001 - the constructor is the user's; it fails as the stage does
         single_step.tell(error, "fails again:", debugging)
         return FAILS
     try:
         (step,) = map(single_step.own_step, program._steps)
         try:
-            result = single_step.call(step, item, debugging)
+            result = single_step.call(step, item, debugging, seed=letter.seed)
         except (KeyboardInterrupt, bdb.BdbQuit):
             raise
         except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure

@@ -6,16 +6,18 @@ Decides what is run on the way and what it means if the item does not come throu
 from __future__ import annotations
 
 import bdb
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import END, Path
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan.layout import Label, Segment
-from olympipe_like._plan.operators import Operator, Source
+from olympipe_like._plan.operators import Gather, Operator, Source
+from olympipe_like._plan.reshaping import Sample
 from olympipe_like._runtime import single_step
 from olympipe_like._runtime.single_step import Debugging
-from olympipe_like._runtime.way import Route, Stretch
+from olympipe_like._runtime.way import Route
 from olympipe_like._worker.blame import text_of
 from olympipe_like._worker.chunk import from_paths
 from olympipe_like._worker.epochs import Epochs
@@ -77,6 +79,10 @@ def from_source(source: Source, path: Path) -> Any:
     raise NotGiven("its source ends before it comes to it")
 
 
+class UnknownNumbers(Exception):
+    """What a stage on the way drew for the item cannot be told; the text says why."""
+
+
 class Retracing:
     """Sends an item along one route or several; what they share is run once."""
 
@@ -84,15 +90,22 @@ class Retracing:
         self._segments = segments
         self._debugging = debugging
         self._outcomes: dict[Route, Outcome] = {}  # by how far the route goes
+        self._came: Counter[tuple[int, int, Path]] = Counter()  # items by stage, step that draws, and path
 
     def follow(self, route: Route, origin: Callable[[], Any]) -> Outcome:
-        """Send what the source gives through the stages of a route, up to the operator that failed."""
+        """Send what the source gives through the stages of a route, up to the operator that failed.
+
+        Raises
+        ------
+        UnknownNumbers
+            If a stage draws, and the item may be one of several that a gather gave with one path.
+        """
         outcome: Outcome = Dropped("the route has no source")
-        for end, stretch in enumerate(route, 1):
+        for end in range(1, len(route) + 1):
             so_far = route[:end]
             if so_far not in self._outcomes:
                 self._outcomes[so_far] = (
-                    self._pass(stretch, outcome.item) if isinstance(outcome, Arrived) else self._begin(origin)
+                    self._pass(so_far, outcome.item) if isinstance(outcome, Arrived) else self._begin(origin)
                 )
             outcome = self._outcomes[so_far]
             if not isinstance(outcome, Arrived):
@@ -104,45 +117,83 @@ class Retracing:
         print(f"the source gives {single_step.shown(item)}")
         return Arrived(item)
 
-    def _pass(self, stretch: Stretch, item: Any) -> Outcome:
-        """Send the item through one stage, or that part of it which comes before the operator that failed."""
+    def _pass(self, route: Route, item: Any) -> Outcome:
+        """Send the item through the last stage of a route, or the part of it that comes before the one that failed."""
+        stretch = route[-1]
         segment = self._segments[stretch.place]
         count = len(stretch.paths) - 1
         if segment is None or count == 0:
             return Arrived(item)
         first = segment._replace(
-            ops=segment.ops[:count], labels=segment.labels[:count], main=min(segment.main, count - 1)
+            ops=segment.ops[:count],
+            labels=segment.labels[:count],
+            main=min(segment.main, count - 1),
+            keys=segment.keys[:count],
         )
         try:
-            program = Program(first, 0, "replay")
+            program = Program(first, 0, "replay", alone=True)
         except Exception as error:  # noqa: BLE001 - the constructor is the user's
             return Failed(_name(first.label), error)
         try:
-            return _through(program, first, stretch.paths, item, self._debugging)
+            return self._through(program, first, route, item)
         finally:
             program.close()
 
+    def _through(self, program: Program, segment: Segment, route: Route, item: Any) -> Outcome:
+        paths = route[-1].paths
+        for index, (step, op, label) in enumerate(zip(program._steps, segment.ops, segment.labels, strict=True)):
+            path = paths[index + 1]
+            own = single_step.own_step(step)
+            if isinstance(own, Truth | Print):
+                passed = own.run(from_paths([item], [path], END), 0).items
+                if not passed:
+                    return Dropped(f"{_name(label)} drops the item now")
+                (item,) = passed
+            elif single_step.has_function(own):
+                seed = self._seed(own, label, route, index)
+                part = path[-1] if isinstance(own, Spread) else None
+                outcome = _one(own, op, label, item, part, seed, self._debugging)
+                if not isinstance(outcome, Arrived):
+                    return outcome
+                item = outcome.item
+            # Others let the item pass in the run, by chance or by what they had seen before, and do so now.
+        return Arrived(item)
 
-def _through(program: Program, segment: Segment, paths: Sequence[Path], item: Any, debugging: Debugging) -> Outcome:
-    for step, op, label, path in zip(program._steps, segment.ops, segment.labels, paths[1:], strict=True):
-        own = single_step.own_step(step)
-        if isinstance(own, Truth | Print):
-            passed = own.run(from_paths([item], [path], END), 0).items
-            if not passed:
-                return Dropped(f"{_name(label)} drops the item now")
-            (item,) = passed
-        elif single_step.has_function(own):
-            outcome = _one(own, op, label, item, path[-1] if isinstance(own, Spread) else None, debugging)
-            if not isinstance(outcome, Arrived):
-                return outcome
-            item = outcome.item
-        # Others let the item pass in the run, by chance or by what they had seen before, and do so now.
-    return Arrived(item)
+    def _seed(self, step: PerItem | Spread, label: Label, route: Route, index: int) -> int | None:
+        """Return what the item's numbers followed from at a step of the last stage; None: it draws none."""
+        if step.draws is None or not step.draws.active or (isinstance(step, Spread) and not step.calls_user):
+            return None
+        at = route[-1].place, index, route[-1].paths[index]
+        twins = self._came[at]
+        self._came[at] += 1
+        if not self._can_count(route, index):
+            raise UnknownNumbers(
+                f"{_name(label)} draws random numbers, and which they were behind a gather is not known"
+            )
+        return step.draws.seed_at(at[-1], twins)
+
+    def _can_count(self, route: Route, index: int) -> bool:
+        """Whether items of one path, as the legs of a gather give them, are side by side where a step draws."""
+        gathered = False
+        for stretch in route:
+            segment = self._segments[stretch.place]
+            if segment is None:  # it may leave out one of them
+                if gathered:
+                    return False
+                continue
+            for op in segment.ops[:index] if stretch is route[-1] else segment.ops:
+                if isinstance(op, Gather):
+                    gathered = True
+                elif gathered and (op.multiplies or op.remembers or isinstance(op, Sample)):
+                    return False
+        return True
 
 
-def _one(step: Step, op: Operator, label: Label, item: Any, part: int | None, debugging: Debugging) -> Outcome:
+def _one(
+    step: Step, op: Operator, label: Label, item: Any, part: int | None, seed: int | None, debugging: Debugging
+) -> Outcome:
     try:
-        result = single_step.call(step, item, debugging, part)
+        result = single_step.call(step, item, debugging, part, seed=seed)
     except (KeyboardInterrupt, bdb.BdbQuit):
         raise
     except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure

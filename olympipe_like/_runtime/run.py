@@ -52,6 +52,7 @@ class RunOptions(TypedDict, total=False):
     queue_size: int | None  # items that wait before each stage that names no queue_size, and before the consumer
     stall_timeout: float | None  # seconds without any progress after which the run fails; None: a warning after 60
     quarantine: str | os.PathLike[str] | None  # a folder that keeps failed items
+    seed: int | None  # >= 0: what is random is the same in each run that has it; None: another in each run
 
 
 class Engine(Protocol):
@@ -107,12 +108,13 @@ class Run(Generic[T_co]):
         progress: ProgressOption = None,
         limits: Limits = NO_LIMITS,
         quarantine: str | os.PathLike[str] | None = None,
+        seed_given: bool = False,
     ) -> None:
         self._limits = limits
         self._leaves = leaves
         self._lay = lay
-        self._tracker = Tracker(leaves, seed)
-        self._layout = layout.seeded(seed)
+        self._tracker = Tracker(leaves, seed, given=seed_given)
+        self._layout = layout.seeded(seed, generators=seed_given)
         self._places = {sink: index for index, sink in enumerate(self._layout.sinks)}
         self._inline = inline
         self._in_hub = in_hub
@@ -247,7 +249,7 @@ class Run(Generic[T_co]):
             self._engine = self._frames = None
             if self._progress is not None:
                 self._progress.close()
-        self._layout = self._lay([leaf]).seeded(self._tracker.seed)
+        self._layout = self._lay([leaf]).seeded(self._tracker.seed, generators=self._tracker.seeds_generators)
         if self._entered:
             self._begin()
 
@@ -354,6 +356,14 @@ class Run(Generic[T_co]):
         done = len(self._failures)
         self._failures += [from_failure(record, {}) for record in self._collected[done:]]
         return sorted(self._failures, key=lambda failed: (failed.position, failed.place))
+
+    @property
+    def seed(self) -> int:
+        """What all that is random in this run follows from; another run with ``seed=`` this one draws the same.
+
+        In a run that went on to another epoch it is that epoch's, not what the first was given.
+        """
+        return self._tracker.seed
 
     @property
     def report(self) -> Report:

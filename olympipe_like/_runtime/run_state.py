@@ -25,6 +25,7 @@ class Saved(NamedTuple):
     """Where a run begins."""
 
     seed: int
+    seed_given: bool  # by the user: then `random` and `numpy.random` follow from it, too
     epoch: int = 0  # how many runs of this plan have come to their end, one state leading to the next
     place: Place = Place()  # where the consumer is
     given: int = 0  # items it has had in this epoch
@@ -34,7 +35,8 @@ class Saved(NamedTuple):
     @property
     def own_seed(self) -> int:
         """What the steps of this epoch draw by."""
-        return (self.seed + self.epoch * _STEP) % (1 << _SEED_BITS) if self.epoch else self.seed
+        bits = max(_SEED_BITS, self.seed.bit_length())
+        return (self.seed + self.epoch * _STEP) % (1 << bits) if self.epoch else self.seed
 
     @property
     def begun(self) -> dict[int, Path]:
@@ -52,6 +54,7 @@ class Saved(NamedTuple):
             "version": VERSION,
             "plan": outline(leaf),
             "seed": hex(self.seed),
+            "seed_given": self.seed_given,
             "epoch": self.epoch,
             "given": self.given,
             "place": [list(self.place.path), self.place.met],
@@ -73,7 +76,7 @@ def read(what: str, state: Any, leaf: Node) -> Saved:
     PlanError, PlanTypeError
         If it is no state, or of another plan or release.
     """
-    if not isinstance(state, Mapping) or not {"version", "plan", "place", "seed"} <= set(state):
+    if not isinstance(state, Mapping) or not {"version", "plan", "place", "seed", "seed_given"} <= set(state):
         raise PlanTypeError(f"{what}: this is not what state_dict() of a run returned: {state!r:.60}")
     if state["version"] != VERSION:
         raise PlanError(f"{what}: the state is of version {state['version']}, and this release reads {VERSION}")
@@ -86,6 +89,7 @@ def read(what: str, state: Any, leaf: Node) -> Saved:
     path, met = state["place"]
     return Saved(
         int(state["seed"], 16),
+        state["seed_given"],
         state["epoch"],
         Place(tuple(path), met),
         state["given"],

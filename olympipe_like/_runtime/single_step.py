@@ -6,9 +6,10 @@ import pdb  # noqa: T100 - left in on purpose: it is what the command is for
 import sys
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatch
+from functools import partial
 from itertools import islice
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from olympipe_like._worker.blame import text_of, traceback_of
 from olympipe_like._worker.epochs import PerEpoch
@@ -37,29 +38,31 @@ def own_step(step: Step) -> Step:
     return step.step if isinstance(step, PerEpoch) else step
 
 
-def has_function(step: Step) -> bool:
+def has_function(step: Step) -> TypeGuard[PerItem | Spread]:
     """Whether a step calls the user for a single item, and what it gives for that one follows from it alone."""
     return isinstance(step, PerItem | Spread)
 
 
-def call(step: Step, item: Any, debugging: Debugging, part: int | None = None) -> Any:
+def call(step: Step, item: Any, debugging: Debugging, part: int | None = None, *, seed: int | None = None) -> Any:
     """Return what a step's function makes of an item; of an explode all it gives, or the ``part``-th alone in a list.
 
-    Raises what the function raises, and `bdb.BdbQuit` if the debugger was left.
+    ``seed``: what the item's random numbers follow from. Raises what the function raises, and `bdb.BdbQuit` if the
+    debugger was left.
     """
     debugger = _Debugger(skip=_NOT_THE_USERS) if debugging == "first line" else None
     begin: Callable[[], None] = debugger.set_trace if debugger is not None else _nothing
     try:
         if isinstance(step, PerItem):
-            result = step.function(item) if step.is_async else _call(step.function, item, begin)
+            function = _drawing(step, step.function, seed)
+            result = function(item) if step.is_async else _call(function, item, begin)
             sys.settrace(None)  # what follows is ours, until the coroutine goes on
             if isinstance(result, Awaitable):
                 result = _await(result, begin)
             return step.judge(result)
         if isinstance(step, Spread):
-            return _spread(step, item, begin, part)
+            return _spread(step, item, seed, begin, part)
         if isinstance(step, Group):
-            return _call(step._collate, item, begin)
+            return _call(_drawing(step, step._collate, seed), item, begin)
         if isinstance(step, Keyed):
             result = item if step.key is None else _call(step.key, item, begin)
             if isinstance(step, Distinct):
@@ -101,10 +104,17 @@ def _await(result: Awaitable[Any], begin: Callable[[], None]) -> Any:
     return asyncio.run(wait())
 
 
-def _spread(step: Spread, item: Any, begin: Callable[[], None], part: int | None) -> list[Any]:
+def _spread(step: Spread, item: Any, seed: int | None, begin: Callable[[], None], part: int | None) -> list[Any]:
+    function = None if step._function is None else _drawing(step, step._function, seed)
     begin()
-    given = item if step._function is None else step._function(item)
+    given = item if function is None else function(item)
     return list(given) if part is None else list(islice(given, part, part + 1))
+
+
+def _drawing(step: PerItem | Spread | Group, function: Callable[..., Any], seed: int | None) -> Callable[[Any], Any]:
+    """Return the function so that it draws what it drew in the run."""
+    drawn = step.draws.begin(seed) if step.draws is not None and seed is not None else {}
+    return partial(function, **drawn) if drawn else function
 
 
 def describe(step: Step, name: str, result: object) -> str:

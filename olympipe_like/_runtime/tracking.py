@@ -24,9 +24,10 @@ from olympipe_like.errors import PlanError
 class Tracker:
     """One run's."""
 
-    def __init__(self, leaves: Sequence[Node], seed: int) -> None:
+    def __init__(self, leaves: Sequence[Node], seed: int, *, given: bool) -> None:
         self._leaves = leaves
-        self._saved = Saved(seed)  # where the run begins
+        self._given_seed = seed if given else None
+        self._saved = Saved(seed, given)  # where the run begins
         self._bookmark: Bookmark | None = None  # None: it has not begun, or has several results
         self._sources: dict[StageId, int] = {}  # the streamers, by stage
         self._beginnings: dict[int, Beginning] = {}  # by the number in the plan
@@ -41,6 +42,11 @@ class Tracker:
         """What the steps of the run draw by."""
         return self._saved.own_seed
 
+    @property
+    def seeds_generators(self) -> bool:
+        """Whether `random` and `numpy.random` draw by it, too."""
+        return self._saved.seed_given
+
     def load(self, state: Mapping[str, Any], *, over: bool) -> Node:
         """Return the plan that begins where a state says."""
         what = f"load_state_dict ({call_site()})"
@@ -49,7 +55,13 @@ class Tracker:
             raise PlanError(f"{what}: the run {done}; load the state into a new one, before its first item")
         refuse_unless_exact(what, self._leaves)
         (leaf,) = self._leaves
-        self._saved = read(what, state, leaf)
+        saved = read(what, state, leaf)
+        if self._given_seed not in (None, saved.seed):
+            raise PlanError(
+                f"{what}: the state is of a run with seed={saved.seed}, and this one was given "
+                f"seed={self._given_seed}; leave seed= out to go on with the state's, or load no state to begin anew"
+            )
+        self._saved = saved
         return resumed(leaf, self._saved.restart, self._saved.begun)
 
     def begin(self, layout: Layout) -> Layout:
@@ -129,7 +141,7 @@ class Tracker:
         saved = self._saved
         if self._over:
             marks = {number: Mark((), begun.next_state) for number, begun in self._beginnings.items()}
-            return Saved(saved.seed, saved.epoch + 1, marks=marks)
+            return Saved(saved.seed, saved.seed_given, saved.epoch + 1, marks=marks)
         bookmark.note(self._in_frame - (length_hint(self._hand) if self._hand is not None else 0))
         restart = bookmark.restart()
         marks = {number: bookmark.mark_before(number, restart) for number in self._beginnings}

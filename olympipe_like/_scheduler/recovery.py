@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from olympipe_like._model.events import WorkerLost
 from olympipe_like._model.failure import READING, SOME_READING, GivenUp
-from olympipe_like._plan.layout import PATIENCE
+from olympipe_like._plan.losses import PATIENCE
 from olympipe_like._scheduler.crew import Task
 from olympipe_like._scheduler.ledger import Payloads
 

@@ -13,6 +13,7 @@ from olympipe_like._model.options import SKIP, Policy
 from olympipe_like._plan.layout import Label
 from olympipe_like._worker.blame import blame, input_of, show
 from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.draws import Draws
 
 
 class Dropped(Enum):
@@ -47,6 +48,7 @@ class Attempts:
         self._label = label
         self._worker = worker
         self._keeps_items = keeps_items or policy.on_error == "collect"
+        self.draws: Draws | None = None  # of the stage's function, for the records
         self.retried = 0  # since last asked for
         self.records: list[Failure] = []  # of items dropped since last asked for
 
@@ -163,9 +165,10 @@ class Attempts:
     def failure(self, chunk: Chunk, index: int, error: BaseException, tries: int) -> Failure:
         """Return the record of a failed item."""
         item, path = chunk.items[index], chunk.path(index)
+        seed = self.draws.seed(chunk, index) if self.draws is not None else None
         if not isinstance(error, Poisoned):
             found = blame(error, self._label, self._worker, path=path, item=item, keep=self._keeps_items)
-            return replace(found, attempts=tries)
+            return replace(found, attempts=tries, seed=seed)
         data, why_not = input_of(item) if self._keeps_items else (None, "")
         return replace(
             error.failure,
@@ -176,6 +179,7 @@ class Attempts:
             item=show(item),
             input=data,
             no_input=why_not,
+            seed=seed,
         )
 
     def take(self) -> tuple[tuple[Failure, ...], int]:

@@ -21,16 +21,17 @@ class OwnStep:
 
     def __init__(self, step: Any, arguments: Mapping[str, Any]) -> None:
         if callable(step):
-            self.transform: Callable[[Any], Any] = partial(step, **arguments)
+            self._transform: Callable[[Any], Any] = partial(step, **arguments)
             return
         own = deepcopy(step)  # threads share what they are given
         for name, value in arguments.items():
             setattr(own, name, value)
-        self.transform = own.transform
+        self._transform = own.transform
 
-    def use(self, batch: Any) -> Any:
-        """Return what the step makes of a batch."""
-        return self.transform(batch)
+    @property
+    def use(self) -> Callable[[Any], Any]:
+        """What makes something of a batch: the step's own, so that it can be seen what else that asks for."""
+        return self._transform
 
 
 def call_with(function: Callable[..., Any], arguments: Iterable[Any]) -> Any:

@@ -101,7 +101,7 @@ def _live(order: WorkerOrder, port: Port) -> None:
             _feed(order, port, loaded)
             return
         assert isinstance(loaded, Segment)
-        program = Program(loaded, order.slot, order.title, order.cell)
+        program = Program(loaded, order.slot, order.title, order.cell, alone=True)
     except BaseException as error:  # noqa: BLE001 - the user's modules and classes may raise anything
         _break(order, port, error, "could not start")
         return

@@ -12,8 +12,10 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path, at_end
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.layout import Label
+from olympipe_like._plan.parameters import wants_rng
 from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk, from_paths
+from olympipe_like._worker.draws import Draws
 from olympipe_like._worker.steps import Step
 from olympipe_like._worker.watch import Watch
 
@@ -47,7 +49,9 @@ class Group(Step):
         self._attempts = attempts
         self._watch = watch
         self._op = op
-        self._collate = op.collate if callable(op.collate) else collate_by_name(op.collate)
+        self._collate: Callable[..., Any] = op.collate if callable(op.collate) else collate_by_name(op.collate)
+        self.wants_rng = wants_rng(self._collate, 1)
+        self.draws: Draws | None = None
         self._held: list[Any] = []
         self._last: Path = ()  # of the last item that came
         self._made: list[tuple[Any, list[Any]]] = []  # batches of the frame at hand, and their items
@@ -140,7 +144,7 @@ class Group(Step):
             if watch.active:
                 watch.enter()
                 watch.rest()  # a timeout is about the items of the stage that this rides along with
-            made = self._collated(members, missing)
+            made = self._collated(members, missing, path)
             if watch.active:
                 watch.rehearse((made,))
                 watch.leave()
@@ -156,15 +160,16 @@ class Group(Step):
         """Try again, as often as allowed, and return what becomes of the batch."""
         attempts, tries = self._attempts, 1
         if attempts.may_retry(error):
-            made, later, tries = attempts.again(error, partial(self._collated, members, missing))
+            made, later, tries = attempts.again(error, partial(self._collated, members, missing, path))
             if later is None:
                 return (made,)
             error = later
         return attempts.judge(from_paths([members], [path()], END), 0, error, tries)
 
-    def _collated(self, members: list[Any], missing: int) -> Any:
+    def _collated(self, members: list[Any], missing: int, path: Callable[[], Path]) -> Any:
+        drawn = self.draws.begin(self.draws.seed_at(path())) if self.draws is not None and self.draws.active else {}
         # Of a copy: what the function does to its list must not show when it is tried again, or recorded.
-        return self._collate(members + self._padding(missing) if missing else members[:])
+        return self._collate(members + self._padding(missing) if missing else members[:], **drawn)
 
     def _padding(self, missing: int) -> list[Any]:
         pad = self._op.pad

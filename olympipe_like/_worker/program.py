@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from operator import add
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Attempts, Poisoned
 from olympipe_like._worker.chunk import Chunk, from_paths, join, nothing
+from olympipe_like._worker.draws import Draws, Generators, seed_of
 from olympipe_like._worker.epochs import PerEpoch
 from olympipe_like._worker.memory import Fold, Group
 from olympipe_like._worker.merges import Interleave, Match, Pair
@@ -56,10 +57,15 @@ class Answer(NamedTuple):
 class Program:
     """A segment ready to run in one worker.
 
-    Raises whatever the user's class raises when an instance is built; never raises for a failing item.
+    Raises whatever the user's class raises when an instance is built; never raises for a failing item. ``alone``: no
+    other code draws from this process's own generators of random numbers while it runs.
     """
 
-    def __init__(self, segment: Segment, slot: int, worker: str, cell: ProgressCell | None = None) -> None:
+    def __init__(
+        self, segment: Segment, slot: int, worker: str, cell: ProgressCell | None = None, *, alone: bool = False
+    ) -> None:
+        self.seeds_generators = alone and segment.seeds_generators
+        self._generators = Generators() if self.seeds_generators else None
         self._slot = slot
         self._segment = segment
         self._worker = worker
@@ -109,7 +115,11 @@ class Program:
         self._attempts.append(attempts)
 
         def make(epoch: Path) -> Step:
-            return self._make(op, label, (attempts, watch), self._seed(index, op, epoch))
+            root = self._seed(index, op, epoch)
+            made = self._make(op, label, (attempts, watch), root)
+            if isinstance(made, PerItem | Spread) or (isinstance(made, Group) and op.calls_user):
+                made.draws = attempts.draws = Draws(root, rng=made.wants_rng, generators=self._generators)
+            return made
 
         start = op.start or BEGINNING
         anew = op.epochs and op.remembers and not isinstance(op, ops.Gather | ops.Align)  # these merge epoch by epoch
@@ -131,12 +141,12 @@ class Program:
             case ops.Task():
                 return Map(callable_of(op.function), label, worker, *policy)
             case ops.ClassTask():
-                return Map(self._build(op), label, worker, *policy)
+                return Map(self._build(op, seed), label, worker, *policy)
             case ops.Split():
                 to_legs = partial(_to_legs, op.legs)
-                return Route(partial(_routed, op.function, to_legs), to_legs, label, worker, *policy)
+                return Route(callable_of(op.function), to_legs, label, worker, *policy)
             case ops.Partition():
-                return Route(partial(_routed, op.function, _to_one_leg), _to_one_leg, label, worker, *policy)
+                return Route(callable_of(op.function), _to_one_leg, label, worker, *policy)
             case ops.Filter():
                 return Select(callable_of(op.function), label, worker, *policy)
             case ops.NotNone():
@@ -178,7 +188,9 @@ class Program:
             case _:
                 raise AssertionError(f"no step for {op!r}")
 
-    def _build(self, op: ops.ClassTask) -> Any:
+    def _build(self, op: ops.ClassTask, seed: str) -> Any:
+        if self._generators is not None:
+            self._generators.seed(seed_of(seed))  # what the constructor draws is the same in each worker
         kwargs = dict(op.kwargs)
         if op.worker_args:
             kwargs.update(op.worker_args[self._slot])
@@ -353,10 +365,6 @@ class Program:
             step.close()
         for close in self._close:
             close()
-
-
-def _routed(function: Any, route: Callable[[Any, Any], Any], item: Any) -> Any:
-    return route(item, callable_of(function)(item))
 
 
 def _to_legs(legs: int, item: Any, values: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -12,8 +14,10 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
 from olympipe_like._plan.layout import Label
+from olympipe_like._plan.parameters import wants_rng
 from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk, spread_columns
+from olympipe_like._worker.draws import Draws
 from olympipe_like._worker.steps import Step
 from olympipe_like._worker.watch import Watch
 
@@ -31,6 +35,9 @@ class Spread(Step):
     ) -> None:
         super().__init__(label, worker)
         self._function = function
+        self.calls_user = function is not None
+        self.wants_rng = function is not None and wants_rng(function, 1)
+        self.draws: Draws | None = None
         self.attempts = attempts
         self.watch = watch
         self._chunk: Chunk | None = None  # what it was given last
@@ -43,9 +50,9 @@ class Spread(Step):
         """Give the parts, each with whether another follows; a part holds at most ``limit`` items."""
         self._chunk = chunk
         part = _Part()
-        for index, item in enumerate(chunk.items):
+        for index in range(len(chunk.items)):
             part.used += 1
-            given = _Given(self._function, item, self.attempts, self.watch)
+            given = _Given(partial(self._call, chunk, index), self.attempts, self.watch)
             step = 1
             while not given.ended:
                 before, at = len(part.items), perf_counter()
@@ -62,7 +69,7 @@ class Spread(Step):
                         yield self._cut(part, chunk, chunk.upto, verdict), False
                         return
                     if isinstance(verdict, tuple):
-                        given = _Given(None, verdict[0], self.attempts, Watch(), given.count)
+                        given = _Given(partial(_itself, verdict[0]), self.attempts, Watch(), given.count)
                         given.is_replacement = True
                         continue
                     part.failed += 1
@@ -74,19 +81,39 @@ class Spread(Step):
                 if len(part.items) >= limit or (part.items and now - part.began >= PART_SECONDS):
                     self.watch.leave()  # whoever comes next may make it wait
                     # Not further than the item itself: the next one may have the same path.
+                    drawn = self._pause(given)
                     yield self._cut(part, chunk, chunk.path(index), chunk.failure), True
+                    self._go_on(drawn)
                     part = _Part()
                     if not given.ended:
                         self.watch.again()
         self.watch.leave()
         yield self._cut(part, chunk, chunk.upto, chunk.failure), False
 
+    def _call(self, chunk: Chunk, index: int) -> Any:
+        item = chunk.items[index]
+        if self._function is None:
+            return item
+        if self.draws is None or not self.draws.active:
+            return self._function(item)
+        return self._function(item, **self.draws.begin(self.draws.seed(chunk, index)))
+
+    def _pause(self, given: _Given) -> Any:
+        """Return where the random numbers of an item are that has more to give; steps behind this one draw now."""
+        return None if given.ended or self.draws is None else self.draws.pause()
+
+    def _go_on(self, drawn: Any) -> None:
+        if drawn is not None and self.draws is not None:
+            self.draws.go_on(drawn)
+
     def rejudge(self, path: Path, result: Any, failure: Failure, error: BaseException) -> Failure | list[Any]:
         """Ask the policy about the item that gave what cannot be sent; the handler's items take that one's place."""
         del result
         assert self._chunk is not None
-        item = self._chunk.only(self._chunk.find(path[:-1])[0])
-        verdict = self.attempts.judge_unsent(failure, error, item, _listed)
+        index = self._chunk.find(path[:-1])[0]
+        if self.draws is not None:
+            failure = replace(failure, seed=self.draws.seed(self._chunk, index))
+        verdict = self.attempts.judge_unsent(failure, error, self._chunk.only(index), _listed)
         if isinstance(verdict, Failure):
             return verdict
         made: list[Any] = verdict[0] if isinstance(verdict, tuple) else []
@@ -100,6 +127,10 @@ class Spread(Step):
     def _cut(self, part: _Part, chunk: Chunk, upto: Path, failure: Failure | None) -> Chunk:
         self.count(OpCounts(part.used, len(part.items), 0, part.failed))
         return Chunk(part.items, spread_columns(chunk, part.origins, part.ordinals), upto, failure)
+
+
+def _itself(item: Any) -> Any:
+    return item
 
 
 def _listed(item: Any, made: Any) -> list[Any]:
@@ -128,11 +159,8 @@ class _Part:
 class _Given:
     """What one item is made into; begun anew after an exception, as long as it has given nothing."""
 
-    def __init__(
-        self, function: Callable[[Any], Any] | None, item: Any, attempts: Attempts, watch: Watch, count: int = 0
-    ) -> None:
-        self._function = function
-        self._item = item
+    def __init__(self, call: Callable[[], Any], attempts: Attempts, watch: Watch, count: int = 0) -> None:
+        self._call = call
         self._attempts = attempts
         self._watch = watch
         self._waits = attempts.waits()
@@ -174,4 +202,4 @@ class _Given:
             else:
                 self._begun = True
                 self._watch.enter()
-        self._iterator = iter(self._item if self._function is None else self._function(self._item))
+        self._iterator = iter(self._call())

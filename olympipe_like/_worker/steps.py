@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import chain, compress, repeat
 from operator import add
@@ -15,8 +16,10 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
 from olympipe_like._model.options import SKIP, Skip
 from olympipe_like._plan.layout import Label
+from olympipe_like._plan.parameters import wants_rng
 from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk
+from olympipe_like._worker.draws import Draws
 from olympipe_like._worker.watch import Watch
 
 if TYPE_CHECKING:
@@ -106,6 +109,8 @@ class PerItem(Step):
         self.function = function
         self.attempts = attempts
         self.watch = watch
+        self.draws: Draws | None = None
+        self.wants_rng = wants_rng(function, 1)
         self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004 - asked for its kind, not for its presence
         )
@@ -125,17 +130,20 @@ class PerItem(Step):
             return self._loop.run_until_complete(self.run_async(chunk))
         results: list[Any] = []
         dropped: list[int] = []
-        apply = self.apply_watched if self.watch.active else self.apply
+        watched = self.watch.active or (self.draws is not None and self.draws.active)
         while True:
             done = len(results)
             try:
-                apply(chunk.items[done:] if done else chunk.items, results)
+                if watched:
+                    self._apply_watched(chunk, results)
+                else:
+                    self.apply(chunk.items[done:] if done else chunk.items, results)
             except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
                 self.watch.rest()
                 index = len(results)
                 tries = 1
                 if self.attempts.may_retry(error):
-                    call = partial(self._once_more, chunk.items[index])
+                    call = partial(self._once_more, chunk, index)
                     result, failed, tries = self.attempts.again(error, call)
                     if failed is None:
                         results.append(result)
@@ -156,18 +164,24 @@ class PerItem(Step):
         for item in items:
             append(function(item))
 
-    def apply_watched(self, items: list[Any], results: list[Any]) -> None:
-        """As `apply`, telling the hub which item it is at."""
-        for item in items:
-            self.watch.enter()
-            result = self.judge(self.function(item))
+    def _apply_watched(self, chunk: Chunk, results: list[Any]) -> None:
+        """As `apply`, telling the hub which item it is at, and giving each item its random numbers."""
+        for index in range(len(results), len(chunk.items)):
+            if self.watch.active:
+                self.watch.enter()
+            result = self.judge(self._call(chunk, index))
             self.watch.rehearse((result,))
             results.append(result)
 
-    def _once_more(self, item: Any) -> Any:
+    def _call(self, chunk: Chunk, index: int) -> Any:
+        if self.draws is None or not self.draws.active:
+            return self.function(chunk.items[index])
+        return self.function(chunk.items[index], **self.draws.begin(self.draws.seed(chunk, index)))
+
+    def _once_more(self, chunk: Chunk, index: int) -> Any:
         self.watch.again()
         try:
-            return self.judge(self.function(item))
+            return self.judge(self._call(chunk, index))
         finally:
             self.watch.rest()
 
@@ -184,8 +198,8 @@ class PerItem(Step):
 
         results: list[Any] = []
         dropped: list[int] = []
-        for index, item in enumerate(chunk.items):
-            call = self._watched(item) if self.watch.active else partial(self.function, item)
+        for index in range(len(chunk.items)):
+            call = self._watched(chunk, index) if self.watch.active else partial(self._call, chunk, index)
             result, error, tries = await attempt(call, self.attempts, self.judge, self.timeout, self.watch.rest)
             verdict: Failure | Dropped | tuple[Any] = (result,)
             if error is not None:
@@ -197,13 +211,13 @@ class PerItem(Step):
         self.watch.leave()
         return self._settle(chunk, results, dropped)
 
-    def _watched(self, item: Any) -> Callable[[], Any]:
+    def _watched(self, chunk: Chunk, index: int) -> Callable[[], Any]:
         """Return what calls the function with an item and tells the hub that it is at it, or at it again."""
         begin = chain((self.watch.enter,), repeat(self.watch.again))
 
         def call() -> Any:
             next(begin)()
-            return self.function(item)
+            return self._call(chunk, index)
 
         return call
 
@@ -251,6 +265,8 @@ class PerItem(Step):
         found = chunk.find(path)
         # Of several with one path it is the one whose result this is; what a leg of a split picked is no result itself.
         index = next((each for each in found if results[each] is result or chunk.items[each] is result), found[0])
+        if self.draws is not None:
+            failure = replace(failure, seed=self.draws.seed(chunk, index))
         verdict = self.verdict_unsent(failure, error, chunk.only(index))
         if isinstance(verdict, Failure):
             return verdict
@@ -291,23 +307,28 @@ class Map(PerItem):
 
 
 class Route(Map):
-    """Split and partition: a result has a place for each leg."""
+    """Split and partition: ``route`` makes of an item and its function's result what each leg gets."""
 
     def __init__(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[..., Any],
         route: Callable[[Any, Any], Any],
         label: Label,
         worker: str,
         attempts: Attempts,
         watch: Watch,
     ) -> None:
-        super().__init__(function, label, worker, attempts, watch)
+        super().__init__(partial(_routed, function, route), label, worker, attempts, watch)
+        self.wants_rng = wants_rng(function, 1)
         self._route = route
 
     def replacement(self, item: Any, made: Any) -> Any:
         """Return where the item goes, as if the function had said so."""
         return self._route(item, made)
+
+
+def _routed(function: Callable[..., Any], route: Callable[[Any, Any], Any], item: Any, **drawn: Any) -> Any:
+    return route(item, function(item, **drawn))
 
 
 class Select(PerItem):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import operator
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from olympipe_like._plan.call_site import call_site
+from olympipe_like._plan.parameters import wants_rng
 from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.sampling.iteration import Iteration, LastState, checked, next_epoch, start_of
 from olympipe_like.sampling.passes import Pass, State, open_source
@@ -191,7 +191,7 @@ class Streamer(Generic[T]):
         seed = seed.of(self._entropy)
         if self._calls:
             kwargs = {key: _placed(value, seed, key) for key, value in self._kwargs.items()}
-            if _wants_rng(self._source, len(self._args)) and "rng" not in kwargs:
+            if "rng" not in kwargs and wants_rng(self._source, len(self._args)):
                 kwargs["rng"] = seed.generator(0)
             made = self._source(*(_placed(value, seed, n) for n, value in enumerate(self._args)), **kwargs)
         if isinstance(made, Streamer):
@@ -257,19 +257,6 @@ def _placed(value: Any, seed: Seed, place: int | str) -> Any:
     # Its iterations begin at epoch 0, and are told apart from those in other places by their entropy.
     follower._entropy = seed.child(number).of(value._entropy).entropy_here()
     return follower
-
-
-def _wants_rng(function: Any, positional: int) -> bool:
-    """Whether a function has a parameter ``rng`` behind the positional arguments it gets."""
-    code = getattr(function, "__code__", None)
-    if code is not None:  # a plain function; `inspect` takes 10 µs
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    else:
-        try:
-            names = tuple(inspect.signature(function).parameters)
-        except (TypeError, ValueError):  # builtins may have no signature; then they ask for nothing
-            return False
-    return "rng" in names[positional:]
 
 
 _repr = reprlib.Repr()

@@ -180,6 +180,150 @@ FAILING = {
 }
 
 
+DRAWING = """
+    import random
+    import numpy
+    from olympipe_like import Pipeline, PipelineError
+
+    def fail(item, rng):
+        raise ValueError(rng.random(), random.random(), numpy.random.random())
+
+    async def fail_later(item, rng):
+        fail(item, rng)
+
+    def parts(item, rng):
+        yield rng.random(), random.random()
+        fail(item, rng)
+
+    class Noise:
+        def __init__(self):
+            self.own = random.random()
+
+        def fail(self, item, rng):
+            raise ValueError(self.own, rng.random(), random.random())
+
+    try:
+        Pipeline([3, 4]).{step}.wait_for_result(quarantine="kept", seed=1)
+    except PipelineError:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "task(fail, 2)",
+        "task(int).batch(2, collate=fail)",
+        "task(fail_later, executor='process')",
+        "explode(parts)",
+        "class_task(Noise, 'fail')",
+    ],
+)
+def test_a_replay_draws_what_the_run_drew(kept, step):
+    kept.script(DRAWING.format(step=step))
+    letter = min((kept.script.folder / "kept").glob("0*.json"))
+    fields = json.loads(letter.read_text())
+
+    again = kept.run("replay", letter)
+
+    assert int(fields["seed"], 16) < 1 << 128
+    assert f"ValueError: {fields['error']['text']}" in again.stdout.split("fails again:")[1]
+
+
+DRAWING_ON_THE_WAY = """
+    import random
+    from olympipe_like import Pipeline, PipelineError
+
+    def noise(item, rng):
+        return item + rng.random() + random.random()
+
+    def mark(item, rng):
+        return item + rng.random() if isinstance(item, int) else item
+
+    def is_number(item):
+        return isinstance(item, float)
+
+    def noises(item, rng):
+        return [rng.random() + random.random() for _ in range(item)]
+
+    class Noise:
+        def __init__(self):
+            self.own = random.random()
+
+        def add(self, item, rng):
+            return item + self.own + rng.random()
+
+    def fail(item):
+        raise ValueError(item)
+
+    try:
+        {pipe}.wait_for_result(quarantine="kept", seed=1)
+    except PipelineError:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    "pipe",
+    [
+        "Pipeline([3, 4]).task(noise, 2).task(noise).task(fail)",
+        "Pipeline([3, 4]).explode(noises).task(fail)",
+        "Pipeline([3, 4]).task(abs).class_task(Noise, 'add').filter(bool).task(fail)",
+        "Pipeline([3, 4]).task(abs).fuse().task(noise).fuse().task(fail)",
+        "Pipeline([3]).repeat(2).task(noise).task(fail)",
+        "(lambda kept, others: kept.gather(others))(*Pipeline([3, 4]).partition(bool)).task(noise).task(fail)",
+    ],
+)
+def test_stages_on_the_way_draw_what_they_drew_in_the_run(kept, pipe):
+    kept.script(DRAWING_ON_THE_WAY.format(pipe=pipe))
+    letter = min((kept.script.folder / "kept").glob("0*.json"))
+
+    again = kept.run("replay", letter)
+
+    assert f"ValueError: {json.loads(letter.read_text())['error']['text']}" in again.stdout.split("fails again:")[1]
+    assert "the source gives 3" in again.stdout
+    assert "in the run it was given" not in again.stdout
+
+
+def test_what_was_drawn_behind_a_gather_is_told_apart_by_the_items_beside_it(kept):
+    """Of two legs the first gives an item that is then filtered out; the second one's came behind it."""
+    kept.script(
+        DRAWING_ON_THE_WAY.format(
+            pipe="(lambda p: p.task(str).gather(p.task(abs)))(Pipeline([3])).task(mark).filter(is_number).task(fail)"
+        )
+    )
+    letter = min((kept.script.folder / "kept").glob("0*.json"))
+
+    again = kept.run("replay", letter)
+
+    assert f"ValueError: {json.loads(letter.read_text())['error']['text']}" in again.stdout.split("fails again:")[1]
+    assert "the source gives 3" in again.stdout
+    assert "in the run it was given" not in again.stdout
+
+
+def test_a_step_of_ours_behind_a_gather_draws_nothing_and_is_in_nobodys_way(kept):
+    pipe = "(lambda full, empty: full.gather(empty))(*Pipeline([[3]]).partition(len)).unbatch().task(fail)"
+    kept.script(DRAWING_ON_THE_WAY.format(pipe=pipe))
+    letter = min((kept.script.folder / "kept").glob("0*.json"))
+
+    again = kept.run("replay", letter)
+
+    assert "the source gives [3]" in again.stdout
+    assert "ValueError: 3" in again.stdout.split("fails again:")[1]
+
+
+def test_where_that_cannot_be_told_only_the_stage_that_failed_is_run(kept):
+    pipe = "(lambda p: p.gather(p.task(abs)))(Pipeline([3])).explode(lambda item: [item]).task(noise).task(fail)"
+    kept.script(DRAWING_ON_THE_WAY.format(pipe=pipe))
+    letter = min((kept.script.folder / "kept").glob("0*.json"))
+
+    again = kept.run("replay", letter)
+
+    assert "only the stage that failed is run" in again.stdout
+    assert "'noise' draws random numbers, and which they were behind a gather is not known" in again.stdout
+    assert f"ValueError: {json.loads(letter.read_text())['error']['text']}" in again.stdout.split("fails again:")[1]
+
+
 @pytest.mark.parametrize("kind", FAILING)
 def test_a_replay_fails_as_the_run_did_until_the_function_is_mended(kept, kind):
     pipe, old, new, says = FAILING[kind]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from olympipe_like import SKIP, Pipeline, PlanError
 from olympipe_like.sampling import ChainMux, StochasticMux, Streamer, mix
 from tests import functions as f
+from tests.drawing import draw, draw_globally, is_lucky, mixed, some, some_globally
 from tests.reference import Plan, evaluate
 from tests.sampling.streams import labelled
 from tests.strategies import build, plans
@@ -90,6 +91,10 @@ STEPS = {
     "skip": lambda pipe, _: pipe.skip(3),
     "limit": lambda pipe, _: pipe.limit(40),
     "repeat": lambda pipe, _: pipe.repeat(2),
+    "drawing task": lambda pipe, workers: pipe.task(draw, workers=workers),
+    "drawing filter": lambda pipe, workers: pipe.filter(is_lucky, workers=workers),
+    "drawing explode": lambda pipe, workers: pipe.explode(some, workers=workers),
+    "drawing batch": lambda pipe, _: pipe.batch(3, collate=mixed),
     "fan out": lambda pipe, workers: pipe.fan_out(f.describe, f.size, workers=workers),
     "gather": lambda pipe, workers: pipe.filter(f.is_even, workers=workers).gather(pipe.filter(f.is_rare)),
 }
@@ -309,6 +314,88 @@ def test_a_state_of_the_last_batch_of_an_epoch_goes_on_with_the_next():
 
     assert items[2] == [6]
     assert rest_from(pipe, states[3], executor="inline") == items[3:]
+
+
+# -- random numbers --------------------------------------------------------------------------------------------------
+
+
+def drawing(workers):
+    drawn = Pipeline(range(60)).task(draw, workers).filter(is_lucky).explode(some, workers).shuffle(4)
+    return drawn.task(draw_globally, workers).explode(some_globally).sample(0.8).batch(3, collate=mixed).repeat(2)
+
+
+@pytest.mark.parametrize("options", [{"executor": "inline"}, {}], ids=["inline", "processes"])
+def test_a_run_with_a_seed_draws_on_as_it_would_have_wherever_it_was_left(options):
+    items, states = states_of(drawing(2), seed=5)
+
+    assert len(items) > 40
+    for place in range(0, len(states), 5 if options else 31):
+        assert rest_from(drawing(1), states[place], **options) == items[place:]
+        assert rest_from(drawing(1), states[place], seed=5, **options) == items[place:]
+
+
+def test_so_does_the_epoch_that_another_run_begins():
+    def epochs(cut):
+        state, taken = None, []
+        for left in (None, cut, None):
+            with drawing(2).run(seed=1 << 70) as run:
+                if state is not None:
+                    run.load_state_dict(json.loads(json.dumps(state)))
+                taken += islice(run, left)
+                state = run.state_dict()
+        return taken
+
+    whole = epochs(None)  # three epochs
+    left = epochs(7)  # two of them: the second one in two runs
+
+    assert left == whole[: len(left)]
+    first = drawing(1).wait_for_result(seed=1 << 70)
+    assert whole[: len(first)] == first != whole[len(first) : 2 * len(first)]
+
+
+def test_the_seed_of_a_run_that_goes_on_is_that_of_its_epoch():
+    pipe = Pipeline(range(9)).task(draw)
+    with pipe.run(seed=5) as run:
+        taken = list(islice(run, 3))
+        middle = run.state_dict()
+        taken += run
+        end = run.state_dict()
+    with pipe.run() as again, pipe.run() as following:
+        again.load_state_dict(middle)
+        following.load_state_dict(end)
+        items = list(following)
+
+    assert run.seed == again.seed == 5 != following.seed
+    assert items == pipe.wait_for_result(seed=following.seed) != taken
+
+
+def test_a_run_that_was_given_no_seed_leaves_the_generators_alone_when_it_goes_on():
+    seeded, free = (
+        states_of(Pipeline(range(9)).task(draw_globally), executor="inline", **given)[1][0]
+        for given in ({"seed": 5}, {})
+    )
+    pipe = Pipeline(range(9)).task(draw_globally)
+
+    assert rest_from(pipe, seeded, executor="inline") == rest_from(pipe, seeded, executor="inline")
+    assert rest_from(pipe, free, executor="inline") != rest_from(pipe, free, executor="inline")
+
+
+def test_another_seed_than_that_of_the_state_is_refused():
+    pipe = Pipeline(range(9)).task(draw)
+    state = states_of(pipe, seed=5)[1][3]
+
+    with pipe.run(seed=6) as run:
+        with pytest.raises(PlanError, match=r"the state is of a run with seed=5, and this one was given seed=6; leave"):
+            run.load_state_dict(state)
+        assert list(run) == pipe.wait_for_result(seed=6)
+
+
+def test_what_twins_of_a_gather_draw_is_the_same_when_the_run_goes_on():
+    numbers = Pipeline(range(12))
+    pipe = numbers.gather(numbers.task(f.increment)).task(draw, 2).shuffle(3).task(draw)
+    items, states = states_of(pipe, executor="inline", seed=5)
+
+    assert [rest_from(pipe, state, executor="inline") for state in states] == [items[n:] for n in range(len(states))]
 
 
 # -- what it costs ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import time
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_every_step_that_can_be_remote_is_with_the_run_option(machines, hub):
     result = pipe.reduce(0, lambda n, total: total + abs(n)).wait_for_result(executor=hub())
 
     assert result == [2 * sum(n for n in range(100) if n % 3)]
+
+
+def test_remote_workers_draw_the_numbers_that_local_ones_draw(machines, hub):
+    machines(2)
+
+    def draw(item, rng):
+        return item, rng.random(), random.random()
+
+    pipe = Pipeline(range(200)).task(draw).explode(lambda row: row[: random.randrange(4)])
+
+    assert pipe.wait_for_result(executor=hub(), seed=3) == pipe.wait_for_result(executor="inline", seed=3)
 
 
 @pytest.mark.parametrize("size", [10, 100_000, 3_000_000])
