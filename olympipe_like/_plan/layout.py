@@ -72,6 +72,7 @@ class LaidStage(NamedTuple):
     main: int = 0  # which of its labels names it
     expected: int | None = None  # items that will come in, if known
     senders: tuple[Label, ...] = ()  # for each leg, the step whose results come in
+    key: str = ""  # of a source: what tells its random numbers from those of others
 
     @property
     def label(self) -> Label:
@@ -99,10 +100,15 @@ class Layout(NamedTuple):
 
         ``generators``: so do ``random`` and ``numpy.random``, but where they are shared: in threads and on a loop.
         """
-        own = ("process", "inline")
-        return self._with_segments(
-            lambda each: each._replace(seed=seed, seeds_generators=generators and each.executor in own)
-        )
+        own = ("process", "inline") if generators else ()
+        made = self._with_segments(lambda each: each._replace(seed=seed, seeds_generators=each.executor in own))
+        if not generators:
+            return made
+        stages = [
+            stage._replace(source=stage.source and replace(stage.source, follows=f"{seed}/{stage.key}"))
+            for stage in made.stages
+        ]
+        return self._replace(stages=tuple(stages))
 
     def _with_segments(self, change: Callable[[Segment], Segment]) -> Layout:
         stages = [
@@ -325,7 +331,7 @@ class _Builder:
             segment = Segment(number, operators, labels, len(first.inputs), main, executor, keys=keys)
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)
-        return LaidStage(spec, labels, placement, segment, source, main, expected, senders)
+        return LaidStage(spec, labels, placement, segment, source, main, expected, senders, self._keys[first])
 
     def _sender(self, node: Node) -> Label:
         while isinstance(node.op, ops.ROUTED):  # passed on unopened

@@ -72,8 +72,11 @@ class Restartable(Protocol):
 
     own_process: bool  # whether it is iterated in a process of its own, else in the caller's
 
-    def starting(self, *args: object, **kwargs: object) -> Callable[[], Iterable[object]]:
-        """Return what makes the items of the next iteration, wherever it is called."""
+    def starting(self, *args: object, follows: str | None = None, **kwargs: object) -> Callable[[], Iterable[object]]:
+        """Return what makes the items of the next iteration, wherever it is called.
+
+        ``follows``: a text that all that is random follows from, if the source has no seed of its own.
+        """
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Let the next iteration begin where the iteration was that gave this state."""
@@ -106,6 +109,7 @@ class Source(Operator):
     can_repeat: bool = True  # it is no iterator
     most: int | None = None  # of each epoch
     begin: SourceStart | None = None  # in a resumed run
+    follows: str | None = None  # in a run with a seed: what its random numbers do, if it has no seed of its own
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 

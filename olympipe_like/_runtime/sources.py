@@ -39,7 +39,8 @@ def for_one_run(source: Source) -> Source:
     """Return the source as it is for one run: of a streamer the iteration that is next."""
     if not isinstance(source.datas, Restartable):
         return source
-    return replace(source, datas=source.datas.starting(*source.args, **source.kwargs), args=(), kwargs={})
+    start = source.datas.starting(*source.args, follows=source.follows, **source.kwargs)
+    return replace(source, datas=start, args=(), kwargs={})
 
 
 def maker_of(source: Source) -> Callable[[], Any]:

@@ -56,7 +56,7 @@ class Seed(NamedTuple):
 
     def entropy_here(self) -> int:
         """Return entropy for a tree of streams of its own in this place."""
-        return int.from_bytes(blake2b(repr(tuple(self)).encode(), digest_size=16).digest(), "little")
+        return entropy_behind(repr(tuple(self)))
 
     def state(self) -> dict[str, Any]:
         """Return the seed as JSON can hold it."""
@@ -66,6 +66,11 @@ class Seed(NamedTuple):
     def from_state(state: dict[str, Any]) -> Seed:
         """Return what `state` was asked of."""
         return Seed(int(state["entropy"], 16), tuple(state["path"]))
+
+
+def entropy_behind(text: str) -> int:
+    """Return the 128 bits that a text stands for."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "little")
 
 
 def fresh_entropy() -> int:

@@ -14,7 +14,7 @@ from olympipe_like._plan.parameters import wants_rng
 from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.sampling.iteration import Iteration, LastState, checked, next_epoch, start_of
 from olympipe_like.sampling.passes import Pass, State, open_source
-from olympipe_like.sampling.seeds import Seed, entropy_of, fresh_entropy
+from olympipe_like.sampling.seeds import Seed, entropy_behind, entropy_of, fresh_entropy
 
 if TYPE_CHECKING:
     import sys
@@ -116,13 +116,20 @@ class Streamer(Generic[T]):
     def _start(self, epoch: int) -> State:
         return start_of(epoch, fresh_entropy() if self._entropy is None else self._entropy)
 
-    def starting(self, max_iter: int | None = None, cycle: bool = False) -> Callable[[], Iteration[T]]:
+    def starting(
+        self, max_iter: int | None = None, cycle: bool = False, *, follows: str | None = None
+    ) -> Callable[[], Iteration[T]]:
         """Return what makes the next iteration; unlike an iteration it can be sent to another process.
 
-        Called again it makes one that is another round of it.
+        Called again it makes one that is another round of it. ``follows``: without a seed of its own, and a state that
+        was loaded, it is always the first epoch, drawn by this text.
         """
         most = self._most(max_iter)
-        return Start(self, self._take_start(), most, cycle)
+        is_free = self._entropy is None and self._resume is None
+        state = self._take_start()
+        if is_free and follows is not None:
+            state = start_of(0, entropy_behind(follows))
+        return Start(self, state, most, cycle)
 
     def with_seed(self, random_state: Any) -> Self:
         """Return a copy whose iterations all follow from a seed.

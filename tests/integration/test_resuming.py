@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from olympipe_like import SKIP, Pipeline, PlanError
-from olympipe_like.sampling import ChainMux, StochasticMux, Streamer, mix
+from olympipe_like.sampling import ChainMux, ShuffledMux, StochasticMux, Streamer, mix
 from tests import functions as f
 from tests.drawing import draw, draw_globally, is_lucky, mixed, some, some_globally
 from tests.reference import Plan, evaluate
@@ -388,6 +388,23 @@ def test_another_seed_than_that_of_the_state_is_refused():
         with pytest.raises(PlanError, match=r"the state is of a run with seed=5, and this one was given seed=6; leave"):
             run.load_state_dict(state)
         assert list(run) == pipe.wait_for_result(seed=6)
+
+
+@pytest.mark.parametrize("options", [{"executor": "inline"}, {}], ids=["inline", "processes"])
+def test_a_stream_that_follows_the_seed_of_a_run_goes_on_so_in_this_epoch_and_the_next(options):
+    def pipe():
+        return Pipeline(ShuffledMux(["abcd", "efgh"]), 20).task(draw)
+
+    items, states = states_of(pipe(), seed=5, **options)
+    with pipe().run(seed=5, **options) as run:
+        assert list(run) == items
+        end = run.state_dict()
+
+    for place in range(0, len(states), 1 if options else 7):
+        assert rest_from(pipe(), states[place], **options) == items[place:]
+    following = rest_from(pipe(), end, **options)
+    assert following == rest_from(pipe(), end, seed=5, **options) != items
+    assert [item for item, _ in following] != [item for item, _ in items]
 
 
 def test_what_twins_of_a_gather_draw_is_the_same_when_the_run_goes_on():

@@ -50,6 +50,21 @@ def test_each_run_is_another_epoch_under_one_seed(executor):
     assert list(other) == expected[3]
 
 
+@pytest.mark.parametrize("executor", [None, "inline"])
+def test_a_stream_without_a_seed_follows_that_of_the_run(executor):
+    free, own = ShuffledMux(["abc", "def"]), ShuffledMux(["abc", "def"], random_state=1)
+    both = Pipeline(free, 20).zip(Pipeline(ShuffledMux(["abc", "def"]), 20))
+
+    one, again, other = (Pipeline(free, 20).wait_for_result(seed=seed, executor=executor) for seed in (1, 1, 2))
+    pairs = both.wait_for_result(seed=1)
+
+    assert one == again != other
+    assert [pair[0] for pair in pairs] == one != [pair[1] for pair in pairs]
+    assert Pipeline(own, 20).wait_for_result(seed=1, executor=executor) == list(
+        ShuffledMux(["abc", "def"], random_state=1).iterate(20)
+    )
+
+
 def test_a_pipeline_over_a_state_goes_on_from_it():
     mux = exhaustive()
     given = list(islice(mux, 9))
