@@ -106,7 +106,7 @@ def readable(stacks: str) -> str:
         if not ours:
             lines.append(line)
         ours = ours or bool(_FIRST_CALL.search(line))
-    if len(lines) == 6 and lines[1].endswith(" in receive") and lines[3].endswith(" in _serve"):
+    if len(lines) == 6 and lines[1].endswith(" in receive") and lines[3].endswith(" in serve"):
         return "(waits for something to do)"
     return "\n".join(lines)
 
