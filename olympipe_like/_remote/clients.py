@@ -105,6 +105,8 @@ class Clients:
         asked = self._asked[guest]
         if says is Says.ASK:
             numbers, lengths = speech.unpack_several(values, sum(piece.nbytes for piece in payload))
+            if not numbers:
+                raise ProtocolError("a question without requests")
             places = {(channel, each) for each in numbers}
             if len(places) < len(numbers) or not places.isdisjoint(asked):
                 raise ProtocolError("the same request twice")

@@ -21,6 +21,7 @@ def add_to(commands: Any) -> None:
     worker.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
     worker.add_argument("--keys", default=DEFAULT_FOLDER, metavar="FOLDER", help=f"default: {DEFAULT_FOLDER}")
     worker.add_argument("--keys-from", type=int, metavar="FD", help=argparse.SUPPRESS)
+    worker.add_argument("--program", type=int, metavar="FD", help=argparse.SUPPRESS)  # end when its other side does
     worker.add_argument("--hub", metavar="NAME", help="the hub's key, where several are allowed")
     worker.add_argument("--name", help="what reports call this machine (default: its host name)")
     worker.add_argument("--linger", type=float, metavar="SECONDS", help="end when there is no hub for so long")
@@ -63,7 +64,7 @@ def _work(chosen: argparse.Namespace) -> int:
         hub = folder.hub(chosen.hub).public
     host = chosen.name or socket.gethostname()
     visiting = Visiting(chosen.address, own, hub, host, chosen.workers, chosen.forbid_pickle, chosen.linger)
-    return Machine(visiting, _say).run()
+    return Machine(visiting, _say, chosen.program).run()
 
 
 def _say(text: str) -> None:

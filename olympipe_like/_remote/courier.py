@@ -5,7 +5,6 @@ To a worker it is the hub: it speaks the same messages over the same sockets and
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections import deque
 from time import monotonic
@@ -25,6 +24,7 @@ from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
 from olympipe_like._transport.connection import Channel
 from olympipe_like._transport.progress_cell import ProgressCell
+from olympipe_like._worker.interrupts import ignore_all
 
 COMPLAIN_SECONDS = 3.0  # without a hub, before the reason is said
 GRACE_SECONDS = 0.2  # for a worker whose run is over to close what it holds, as at home
@@ -380,10 +380,7 @@ def _version() -> str:
 
 def main(control: int, lane: int, memory: int) -> None:
     """Be a machine's courier; the descriptors are those of the main process. ``memory``: -1 for none."""
-    # Whatever ends the main process tells us, and there is a good-bye to say.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it was held back until now
+    ignore_all()
     sockets = socket.socket(fileno=lane)
     sockets.setblocking(False)
     Courier(socket.socket(fileno=control), sockets, memory if memory >= 0 else None).serve()

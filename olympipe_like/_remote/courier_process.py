@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-from pathlib import Path
 
 from olympipe_like._transport import store
-from olympipe_like._worker import interrupts
+from olympipe_like._worker import interpreter
 
 LEAVE_SECONDS = 2.0  # how long a courier may take to say good-bye
 RESTART_SECONDS = 1.0  # before another courier is tried, where one has died
-
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[4]); "
-    "from olympipe_like._remote.courier import main; main(*map(int, sys.argv[1:4]))"
-)
-_PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
 
 
 class CourierProcess:
@@ -43,15 +35,11 @@ class CourierProcess:
         except OSError:
             pass  # large frames go through sockets: slower, the same results
         memory = () if self.memory is None else (self.memory,)
-        numbers = [str(each) for each in (theirs.fileno(), their_lane.fileno(), *(memory or (-1,)))]
-        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        sockets = (theirs.fileno(), their_lane.fileno())
         try:
-            with interrupts.held_back():
-                self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", _START, *numbers, _PACKAGE_HOME],
-                    pass_fds=[theirs.fileno(), their_lane.fileno(), *memory, *also],
-                    stdin=subprocess.DEVNULL,
-                )
+            self._process = interpreter.start(
+                "olympipe_like._remote.courier", *sockets, *(memory or (-1,)), passing=[*sockets, *memory, *also]
+            )
         except BaseException:
             self._give_back()
             raise

@@ -6,9 +6,7 @@ import atexit
 import os
 import socket
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 from olympipe_like._model.options import Remote
 from olympipe_like._remote import temporary
@@ -16,17 +14,11 @@ from olympipe_like._remote.clients import Serve
 from olympipe_like._remote.gateway_main import Join, Open, Opened
 from olympipe_like._remote.keys import KeyFolder
 from olympipe_like._transport.connection import Connection
-from olympipe_like._worker import interrupts
+from olympipe_like._worker import interpreter
 from olympipe_like.errors import PipelineExecutionError
 
 OPEN_SECONDS = 10.0  # how long a fresh interpreter may take to listen
 END_SECONDS = 5.0
-
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); "
-    "from olympipe_like._remote.gateway_main import main; main(int(sys.argv[1]))"
-)
-_PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
 
 
 class Gateway:
@@ -48,15 +40,13 @@ class Gateway:
             KeyFolder(remote.keys).allowed()  # what is wrong with them is said before anything listens
         folder = None if remote.keys is None else str(KeyFolder(remote.keys).folder)
         ours, theirs = socket.socketpair()
-        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
-            with interrupts.held_back():
-                self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
+            self._process = interpreter.start(
+                "olympipe_like._remote.gateway_main",
+                theirs.fileno(),
+                passing=[theirs.fileno()],
+                stdout=subprocess.DEVNULL,
+            )
         except BaseException:
             ours.close()
             raise

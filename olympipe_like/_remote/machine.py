@@ -51,15 +51,18 @@ class Machine:
         Where to go, as whom, with how many workers.
     say : callable
         Prints a line for whoever looks at the terminal.
+    program : int, optional
+        Descriptor of a pipe from the program that started this one, which ends with it.
     """
 
-    def __init__(self, visiting: Visiting, say: Callable[[str], None]) -> None:
+    def __init__(self, visiting: Visiting, say: Callable[[str], None], program: int | None = None) -> None:
         self._visiting = visiting
         self._say = say
         self._processes: dict[int, _Process] = {}
         self._deadlines = Deadlines()
         self._selector = selectors.DefaultSelector()
-        self._signals: list[int] = []
+        self._program = program
+        self._why_leave = ""
         self._code: int | None = None
 
     def run(self) -> int:
@@ -75,8 +78,11 @@ class Machine:
         self._inherited = [woken, wakes]
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda found, _: self._signals.append(found))
+            signal.signal(number, lambda found, _: self._leave(signal.Signals(found).name))
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(64))
+        if self._program is not None:
+            # Nothing more is written to it.
+            self._selector.register(self._program, selectors.EVENT_READ, lambda: self._leave("its program has ended"))
         while self._code is None:
             self._serve_one_courier()
             if self._code is None:
@@ -111,11 +117,13 @@ class Machine:
             if found & selectors.EVENT_READ and self._code is None:
                 key.data()
         self._end_overdue()
-        if self._signals:
-            name = signal.Signals(self._signals[0]).name
-            self._say(f"leaving ({name})")
+        if self._why_leave:
+            self._say(f"leaving ({self._why_leave})")
             self._courier.send(Leave("it was asked to"))  # first: the items go to others at once
             self._code = 0
+
+    def _leave(self, why: str) -> None:
+        self._why_leave = self._why_leave or why
 
     def _from_courier(self) -> None:
         for message, _ in self._courier.receive():

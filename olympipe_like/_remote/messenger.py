@@ -5,7 +5,6 @@ Carries requests and outcomes, and opens neither. A session that is over is begu
 
 from __future__ import annotations
 
-import signal
 import socket
 from time import monotonic
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from olympipe_like._remote.speech import Says
 from olympipe_like._remote.visit import Visit, hello_of
 from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport.connection import Channel
+from olympipe_like._worker.interrupts import ignore_all
 
 
 class Meet(NamedTuple):
@@ -172,6 +172,5 @@ class Messenger:
 
 def main(control: int) -> None:
     """Be a client's messenger; the descriptor is that of the program."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with the program, and has a good-bye to say
+    ignore_all()
     Messenger(socket.socket(fileno=control)).serve()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import TracebackType
 
 from olympipe_like._model.options import Remote
 from olympipe_like._remote import temporary
+from olympipe_like._worker import interpreter
 
 STOP_SECONDS = 5.0
-_PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
 
 
 class Workers:
-    """A worker command that runs beside this program; ``with`` ends it.
+    """A worker command that runs beside this program, and ends with it; ``with`` ends it before.
 
     Attributes
     ----------
@@ -24,8 +23,9 @@ class Workers:
         The main process of the command.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], leash: int) -> None:
         self.process = process
+        self._leash = leash  # descriptor of a pipe to it, open as long as this program lives
 
     @property
     def pid(self) -> int:
@@ -41,6 +41,9 @@ class Workers:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
+        if self._leash >= 0:
+            os.close(self._leash)
+            self._leash = -1
 
     def __enter__(self) -> Workers:  # noqa: PYI034 - typing.Self is newer than our oldest Python
         return self
@@ -70,23 +73,22 @@ def start_workers(
     command = [sys.executable, "-m", "olympipe_like", "worker", where.address, "--workers", str(workers)]
     if name is not None:
         command += ["--name", name]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [_PACKAGE_HOME, os.getenv("PYTHONPATH")]))}
-    if keys is not None:
-        process = subprocess.Popen(
-            [*command, "--keys", os.fspath(keys)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        return Workers(process)
-    reads, writes = os.pipe()
+    path = filter(None, [interpreter.PACKAGE_HOME, os.getenv("PYTHONPATH")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    reads, leash = os.pipe()
+    command += ["--program", str(reads)]
     try:
-        os.write(writes, temporary.worker_keys(where.address))
+        if keys is not None:
+            command += ["--keys", os.fspath(keys)]
+        else:
+            os.write(leash, temporary.worker_keys(where.address))
+            command += ["--keys-from", str(reads)]
         process = subprocess.Popen(
-            [*command, "--keys-from", str(reads)],
-            env=environment,
-            pass_fds=[reads],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            command, env=environment, pass_fds=[reads], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
+    except BaseException:
+        os.close(leash)
+        raise
     finally:
         os.close(reads)
-        os.close(writes)
-    return Workers(process)
+    return Workers(process, leash)

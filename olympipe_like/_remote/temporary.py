@@ -45,11 +45,11 @@ def take_over(address: str, own: SecretKey, hub: str) -> None:
 def worker_keys(address: str) -> bytes:
     """Return what a worker needs to be let in, as bytes that it inherits through a pipe."""
     hub, workers = _pair(address)
-    return json.dumps([*workers, hub.public]).encode()
+    return json.dumps([*workers, hub.public]).encode() + b"\n"
 
 
 def read_worker_keys(descriptor: int) -> tuple[SecretKey, str]:
     """Return a worker's key and the hub's public one, from such a pipe."""
-    with os.fdopen(descriptor, "rb") as file:
-        name, public, secret, hub = json.load(file)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        name, public, secret, hub = json.loads(file.readline())
     return SecretKey(name, public, secret), hub

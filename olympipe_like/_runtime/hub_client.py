@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from olympipe_like._transport.connection import Connection
-from olympipe_like._worker import interrupts
+from olympipe_like._worker import interpreter
 from olympipe_like.errors import InternalError
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 5.0  # how long a hub may take to end the last workers of a run that is over
 REFUSAL_SECONDS = 1.0  # how long it may take to say why it could not begin a run
 KEPT_WARM = 1  # more idle hubs than this are ended: several runs at once are rare
-
-_START = (
-    "import gc; gc.disable(); "  # a tenth of the time that imports take; `hub_main` enables it again
-    "import sys; sys.path.insert(0, sys.argv[2]); "
-    "from olympipe_like._runtime.hub_main import main; main(int(sys.argv[1]))"
-)
-_PACKAGE_HOME = __file__[: -len("/olympipe_like/_runtime/hub_client.py")]
 
 
 class Hub:
@@ -40,16 +33,14 @@ class Hub:
                 'give the run executor="thread" or executor="inline"'
             )
         ours, theirs = map(_beyond_standard, socket.socketpair())
-        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
-            with interrupts.held_back():
-                self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,  # each run brings its own
-                    stderr=None if _is_open(2) else subprocess.DEVNULL,
-                )
+            self._process = interpreter.start(
+                "olympipe_like._runtime.hub_main",
+                theirs.fileno(),
+                passing=[theirs.fileno()],
+                stdout=subprocess.DEVNULL,  # each run brings its own
+                stderr=None if _is_open(2) else subprocess.DEVNULL,
+            )
         except BaseException:
             ours.close()
             raise

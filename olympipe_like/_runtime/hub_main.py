@@ -7,10 +7,11 @@ threads and locks is in it. It ends when its caller is gone.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import socket
 import warnings
+
+import multiprocess
 
 from olympipe_like._runtime.hub import HubRun
 from olympipe_like._runtime.orders import Idle, Refused, RunOrder
@@ -29,13 +30,10 @@ def main(descriptor: int) -> None:
     show_on_signal(StackFile().descriptor)
     # Libraries that were forked with threads alive warn; here there is one thread, and OpenBLAS ends its own first.
     warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
-    import multiprocess
-
     context = multiprocess.get_context("fork")
     control_socket = socket.socket(fileno=descriptor)
     control = Connection(control_socket)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    gc.enable()
     while True:
         try:
             mark, descriptors, _, _ = socket.recv_fds(control_socket, 1, 250)

@@ -6,11 +6,9 @@ import atexit
 import os
 import socket
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from olympipe_like._plan import checks
@@ -18,6 +16,7 @@ from olympipe_like._plan.call_site import call_site
 from olympipe_like._remote.clients import several
 from olympipe_like._remote.messenger import Anew, Answered, Ask, Meet, Over, Withdraw
 from olympipe_like._transport.connection import Connection
+from olympipe_like._worker import interpreter
 from olympipe_like.requests.asking import Asking, not_running
 from olympipe_like.requests.exchange import Asker
 from olympipe_like.requests.outcome import Buffer, format_of, pack_closed
@@ -26,11 +25,6 @@ from olympipe_like.requests.visitor import visitor
 
 END_SECONDS = 2.0  # how long a messenger may take to say good-bye
 
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); "
-    "from olympipe_like._remote.messenger import main; main(int(sys.argv[1]))"
-)
-_PACKAGE_HOME = str(Path(__file__).resolve().parent.parent.parent)
 _running: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
@@ -89,12 +83,11 @@ class Client(Asking):
             if self._process is not None or self._why_over:
                 return self
             ours, theirs = socket.socketpair()
-            flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", _START, str(theirs.fileno()), _PACKAGE_HOME],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
+                self._process = interpreter.start(
+                    "olympipe_like._remote.messenger",
+                    theirs.fileno(),
+                    passing=[theirs.fileno()],
                     stdout=subprocess.DEVNULL,
                 )
             except BaseException:

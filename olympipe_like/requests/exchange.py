@@ -36,7 +36,7 @@ class Exchange:
     # -- those who ask ------------------------------------------------------------------------------------------------
 
     def ask(self, asker: Asker, requests: Sequence[tuple[int, Buffer]]) -> None:
-        """Let requests be answered; the outcome of each is told in any case, and once."""
+        """Let requests, at least one, be answered; the outcome of each is told in any case, and once."""
         with self._turn:
             if not self._why_closed:
                 self._waiting.setdefault(asker, deque()).extend(requests)

@@ -18,12 +18,13 @@ from olympipe_like._remote import temporary
 from olympipe_like._remote.keys import SecretKey
 from olympipe_like._remote.starting import STOP_SECONDS
 from olympipe_like._transport.callables import ShippingError, install_main, pack, pack_main_classes, unpack
+from olympipe_like._worker import interpreter
+from olympipe_like._worker.interrupts import ignore_interrupts
 from olympipe_like.errors import PlanTypeError
 from olympipe_like.requests.outcome import format_of
 from olympipe_like.requests.visitor import visitor
 from olympipe_like.requests.worker import Worker
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from olympipe_like.requests.starting import main; main()"
 _LENGTH_BYTES = 8
 
 
@@ -32,6 +33,7 @@ class _Order(NamedTuple):
 
     shipment: bytes  # target, dumps, loads
     classes: dict[str, bytes]  # of the program's __main__
+    path: list[str]  # its sys.path
     address: str
     keys: str | None
     throwaway: tuple[SecretKey, str] | None  # instead of a folder
@@ -107,6 +109,7 @@ def start_workers(
     order = _Order(
         shipment,
         pack_main_classes(),
+        sys.path,
         address,
         None if keys is None else os.fspath(keys),
         (found.own, found.hub) if keys is None else None,
@@ -116,7 +119,7 @@ def start_workers(
     started = Workers([])
     try:
         for _ in range(count):
-            process = subprocess.Popen([sys.executable, "-c", _START, *sys.path], stdin=subprocess.PIPE)
+            process = interpreter.start("olympipe_like.requests.starting", stdin=subprocess.PIPE)
             started.processes.append(process)
             assert process.stdin is not None
             process.stdin.write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
@@ -129,10 +132,11 @@ def start_workers(
 
 def main() -> None:
     """Be such a process; the order comes through stdin, which stays open as long as the program lives."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's affair, and it ends this
+    ignore_interrupts()
     program = sys.stdin.buffer
     order = pickle.loads(program.read(int.from_bytes(program.read(_LENGTH_BYTES), "big")))
     assert isinstance(order, _Order)
+    sys.path[:] = order.path
     if order.throwaway is not None:
         temporary.take_over(order.address, *order.throwaway)
     install_main()

@@ -396,3 +396,34 @@ def test_a_worker_that_finds_no_hub_says_so_and_goes_on_trying(machines, host):
 
     assert machine.process.wait(15) == 0
     assert f"no hub at tcp://{host}:9" in machine.text
+
+
+@pytest.mark.parametrize("with_keys", [True, False], ids=["with keys", "with keys of the moment"])
+def test_workers_that_a_program_started_end_with_it_however_it_ends(address, with_keys, tmp_path, script, eventually):
+    keys = None
+    if with_keys:
+        keys = str(tmp_path / "keys")
+        key = KeyFolder(keys).new("both")
+        KeyFolder(keys).allow(tmp_path / "keys" / f"{key.name}.pub")
+    program = script.start(
+        f"""
+        import time
+        from olympipe_like import Pipeline
+        from olympipe_like.remote import remote, start_workers
+
+        hub = remote({address!r}, keys={keys!r})
+        workers = start_workers(hub, 2, keys={keys!r})
+        print(Pipeline([1]).task(str, executor=hub).wait_for_result(), workers.pid, flush=True)
+        time.sleep(60)
+        """
+    )
+    result, pid = program.stdout.readline().rsplit(maxsplit=1)
+    main = psutil.Process(int(pid))
+    processes = [main, *main.children(recursive=True)]
+
+    program.kill()
+    script.finish(program)
+
+    assert result == "['1']"
+    assert len(processes) >= 2
+    eventually(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes))

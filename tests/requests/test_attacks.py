@@ -35,6 +35,7 @@ BAD = {
     "numbers without lengths": [(pack(Says.ASK, (1, 2), (1,)), (b"a",))],
     "a number that is a text": [(pack(Says.ASK, ("1",), (1,)), (b"a",))],
     "nothing": [(pack(Says.ASK), ())],
+    "no requests": [(pack(Says.ASK, (), ()), ())],
     "a withdrawal of something": [(pack(Says.WITHDRAW, 1), ())],
     "too many requests": [(pack(Says.ASK, tuple(range(100_001)), (0,) * 100_001), ())],
 }

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 
+import psutil
 import pytest
 
 from olympipe_like import BrokerClosed, Pipeline, PipelineExecutionError, WorkerLost
@@ -181,6 +182,33 @@ def test_ctrl_c_ends_a_worker_and_not_the_request(broker, work, address, folders
 
     assert done.returncode in (130, -signal.SIGINT)
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_ctrl_c_at_any_moment_of_its_start_is_not_the_affair_of_a_programs_processes(work, address, folders, script):
+    """As a terminal sends it to all of them; the program itself, which alone may act on it, is left out here."""
+    other = address[:-1] + str((int(address[-1]) + 1) % 10)
+    options = {"keys": folders["hub"], "clients": ["asker"]}
+    with Broker(other, **options), start_workers(same, other, keys=folders["worker"]):
+        process = script.start(
+            f"""
+            from olympipe_like.requests import Client, start_workers
+
+            with Client({other!r}, keys={str(folders["asker"])!r}) as client:
+                print(client.apply(1))
+                with start_workers(abs, {other!r}, keys={str(folders["worker"])!r}):
+                    print(client.apply(1))
+            """
+        )
+        while process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                try:
+                    child.send_signal(signal.SIGINT)
+                except psutil.NoSuchProcess:
+                    continue  # the program has ended it meanwhile
+            time.sleep(0.001)
+        done = script.finish(process)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n1\n", "")
 
 
 @pytest.mark.parametrize("how", ["broker", "results"])
