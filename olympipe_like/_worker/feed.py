@@ -196,8 +196,9 @@ class Feeder:
         count = min(allowed - self._given, size if never_blocks else min(self._wanted, size))
         before = self._given
         ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)
-        quick = self._pulling < PULL_SECONDS / 2
-        self._wanted = 2 * max(self._given - before, 1) if quick else 1
+        # As many as come in half of that time, approached by steps: one that was interrupted says little of the next.
+        share = PULL_SECONDS / 2 / self._pulling if self._pulling > 0 else 2.0
+        self._wanted = max(1, int((self._given - before) * min(max(share, 0.5), 2.0)))
         return not ended
 
     def _pull_plainly(self, count: int) -> bool:
