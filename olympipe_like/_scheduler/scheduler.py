@@ -73,7 +73,7 @@ class Scheduler:
         in_order: dict[StageId, bool] = {}
         sizers: dict[StageId, tuple[FrameSizer, ...]] = {}
         for spec in specs:
-            own = FrameSizer()
+            own = FrameSizer(self._window_bytes)
             stage = self._make(spec, own, max_frame)
             for leg, parent in enumerate(spec.inputs):
                 self._link(self.stages[parent], stage, leg, in_order[parent], sizers[parent])
