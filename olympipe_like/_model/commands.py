@@ -46,6 +46,12 @@ class ContinueFrame(NamedTuple):
     worker: WorkerId
 
 
+class DropFrame(NamedTuple):
+    """Let a worker that waits to go on with its answer forget that frame: it is needed for an earlier one."""
+
+    worker: WorkerId
+
+
 class StopWorker(NamedTuple):
     """Let a worker close and end; it has nothing in hand."""
 
@@ -124,6 +130,7 @@ Command = (
     StartWorker
     | RunFrame
     | ContinueFrame
+    | DropFrame
     | StopWorker
     | AllowSource
     | StopSource

@@ -31,6 +31,9 @@ class Frame:
         return Frame(self.count, span, self.upto, self.payload, self.nbytes, self.skip, self.prefix, self.failure)
 
 
+NO_FRAME = Frame(count=0, span=0, upto=())
+
+
 class OpCounts(NamedTuple):
     """What one operator did with one frame."""
 

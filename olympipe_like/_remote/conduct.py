@@ -41,6 +41,11 @@ class Conduct:
         self._frames.append((self._last, run._replace(parcel=None)))
         return self._last
 
+    def drops(self) -> int:
+        """Take note that it is to forget the frame it is at; return the frame's number."""
+        number, _ = self._frames.popleft()
+        return number
+
     def says(self, what: Says) -> None:
         """Take note of a message that is said once in a life.
 

@@ -268,6 +268,9 @@ class Courier:
                 self._run(worker, values, payload)
             case Says.GO_ON:
                 worker.tell(wire.GoOn(worker.identity, wire.NO_SLOT), [])
+            case Says.DROP:
+                self._done_with(worker)
+                worker.tell(wire.Drop(worker.identity), [])
             case Says.STOP:
                 worker.tell(wire.Stop(worker.identity), [])
             case Says.ABORT:
@@ -353,11 +356,9 @@ class Courier:
             parts = store.read(self._memory, parcel.offset, parcel.lengths)
             worker.granted.discard(parcel.offset)
             self._slots.give_back(parcel.offset)
-        number, slot = worker.frames[0]
+        number, _ = worker.frames[0]
         if not answer.more:
-            worker.frames.popleft()
-            if slot is not None:
-                self._slots.give_back(slot)
+            self._done_with(worker)
         failure = plain_failure(answer.failure, plain=worker.plain) if answer.failure is not None else None
         records = tuple(plain_failure(record, plain=worker.plain) for record in answer.records)
         if parcel is not None and worker.serializer is not None:
@@ -367,6 +368,12 @@ class Courier:
         body = speech.pack_answer(number, answer, failure, records)
         if self._visit is not None and worker.is_wanted:
             self._visit.send(worker.channel, body, parts)
+
+    def _done_with(self, worker: _Worker) -> None:
+        """Forget the frame that a worker is at."""
+        _, slot = worker.frames.popleft()
+        if slot is not None:
+            self._slots.give_back(slot)
 
 
 def _version() -> str:

@@ -98,6 +98,12 @@ class Gateway:
         """Let a worker make the next part."""
         self._tell(worker, Says.GO_ON)
 
+    def drop(self, worker: Worker) -> None:
+        """Let a worker forget the frame whose next part it would make."""
+        number = worker.conduct.drops()
+        worker.passed_on.pop(number, None)
+        self._tell(worker, Says.DROP)
+
     def stop(self, worker: Worker) -> None:
         """Let a worker close and end."""
         worker.conduct.stopping = True

@@ -33,6 +33,7 @@ class Says(IntEnum):
     GO_ON = 4
     STOP = 5  # close and end
     ABORT = 6  # close and end now, whatever is in hand
+    DROP = 7  # the frame whose next part it would make
     # machine to hub
     STARTED = 16
     READY = 17

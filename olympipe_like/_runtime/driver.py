@@ -11,6 +11,7 @@ from olympipe_like._model.commands import (
     Command,
     ContinueFrame,
     Deliver,
+    DropFrame,
     EndSink,
     FailRun,
     FinishRun,
@@ -35,6 +36,7 @@ class Hands(Protocol):
     def start_worker(self, command: StartWorker) -> None: ...
     def run_frame(self, command: RunFrame) -> None: ...
     def go_on(self, command: ContinueFrame) -> None: ...
+    def drop_frame(self, command: DropFrame) -> None: ...
     def stop_worker(self, command: StopWorker) -> None: ...
     def allow(self, command: AllowSource) -> None: ...
     def stop_source(self, command: StopSource) -> None: ...
@@ -102,6 +104,9 @@ class Driver:
                     hands.allow(command)
                 case ContinueFrame():
                     hands.go_on(command)
+                case DropFrame():
+                    self.holding.answered(command.worker, at, more=False)
+                    hands.drop_frame(command)
                 case StartWorker():
                     hands.start_worker(command)
                 case StopWorker():

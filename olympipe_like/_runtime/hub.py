@@ -14,6 +14,7 @@ from olympipe_like._model.commands import (
     AllowSource,
     ContinueFrame,
     Deliver,
+    DropFrame,
     EndSink,
     FailRun,
     FinishRun,
@@ -36,6 +37,7 @@ from olympipe_like._model.events import (
     WorkerReady,
 )
 from olympipe_like._model.failure import Failure, GivenUp
+from olympipe_like._model.frame import NO_FRAME
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.hub_remote import RemoteWorkers
@@ -105,7 +107,8 @@ class HubRun:
                 self._peers.wait_until(due, self._stall.due, self._crew.next_look(), self._driver.due)
                 self._driver.pass_time(monotonic(), self._crew.take_refused())
                 self._crew.end_overdue()
-                self._look_for_stall()
+                if (found := self._stall.look(monotonic())) is not None:
+                    self._results.send(found)
                 if due is not None and interval and monotonic() >= due:
                     due = monotonic() + interval
                     if not self._results.channel.wants_to_write:  # who does not read needs no news
@@ -116,11 +119,6 @@ class HubRun:
             self._end()
         finally:
             self._clean_up()
-
-    def _look_for_stall(self) -> None:
-        due = self._stall.due
-        if due is not None and monotonic() >= due and (found := self._stall.look(monotonic())) is not None:
-            self._results.send(found)
 
     def _connect(self, descriptor: int, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
         return self._peers.add(Channel(socket.socket(fileno=descriptor)), receive, gone)
@@ -257,20 +255,18 @@ class HubRun:
 
     def run_frame(self, command: RunFrame) -> None:
         worker = self._crew.gave(command.worker)
-        frame = command.frame
-        parcel, payload = self._vault.open(frame) if frame is not None else (None, None)
-        failure = frame.failure if frame is not None else None
-        assert failure is None or isinstance(failure, bytes)
+        frame = command.frame if command.frame is not None else NO_FRAME
+        parcel, payload = self._vault.open(frame)
         message = wire.Run(
             worker=command.worker,
             leg=command.leg,
-            ended=frame is None,
+            ended=command.frame is None,
             parcel=parcel,
-            skip=frame.skip if frame is not None else 0,
-            length=frame.count if frame is not None else 0,
-            prefix=frame.prefix if frame is not None else (),
-            upto=frame.upto if frame is not None else (),
-            failure=failure,
+            skip=frame.skip,
+            length=frame.count,
+            prefix=frame.prefix,
+            upto=frame.upto,
+            failure=_packed(frame.failure) if frame.failure is not None else None,
             part_items=command.part_items,
             skip_items=command.skip_items,
             slot=self._vault.grant(worker.peer, command.stage, worker.in_hand),
@@ -299,6 +295,9 @@ class HubRun:
         slot = self._vault.grant(worker.peer, worker.stage.spec.id, worker.in_hand)
         worker.peer.send(wire.GoOn(command.worker, slot))
 
+    def drop_frame(self, command: DropFrame) -> None:
+        self._crew.dropped(command.worker).send(wire.Drop(command.worker))
+
     def stop_worker(self, command: StopWorker) -> None:
         worker = self._crew.workers.get(command.worker)
         if worker is not None and not worker.stopping:
@@ -318,10 +317,10 @@ class HubRun:
     def deliver(self, command: Deliver) -> None:
         frame = command.frame
         parcel, payload = self._vault.open(frame)
-        failure = frame.failure
-        assert failure is None or isinstance(failure, bytes)
-        message = wire.Delivered(command.sink, parcel, frame.skip, frame.count, frame.prefix, failure)
-        self._results.send(message, payload)
+        failure = _packed(frame.failure) if frame.failure is not None else None
+        self._results.send(
+            wire.Delivered(command.sink, parcel, frame.skip, frame.count, frame.prefix, failure), payload
+        )
 
     def end_sink(self, command: EndSink) -> None:
         self._results.send(wire.SinkEnded(command.sink))

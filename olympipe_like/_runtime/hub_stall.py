@@ -50,15 +50,19 @@ class HubStall:
         return self._driver.watch.due if self._asked is None else self._asked.at + STACKS_SECONDS
 
     def look(self, at: float) -> Stalled | None:
-        """Return what to tell the caller, once the run stands still and its processes have said what they do."""
+        """Return what to tell the caller, once the run stands still and its processes have said what they do.
+
+        Before it is due that costs next to nothing.
+        """
+        due = self.due
+        if due is None or at < due:
+            return None
         asked = self._asked
         if asked is None:
             self._ask(at)
             return None
         if asked.moved_at != self._driver.watch.moved_at:
             self._asked = None  # it went on after all
-            return None
-        if at < asked.at + STACKS_SECONDS:
             return None
         self._asked = None
         return Stalled(self._text(asked, at), asked.verdict.fatal)

@@ -144,10 +144,15 @@ class HubWorkers:
             worker.items += message.counts[0].items_in if message.counts else 0
             worker.busy += message.seconds
             worker.answered_at = monotonic()
-        if message.more:
-            return
+        if not message.more:
+            self.dropped(identity)
+
+    def dropped(self, identity: WorkerId) -> Peer:
+        """Note that a worker has a frame less in hand; return how to talk to it."""
+        worker = self.workers[identity]
         worker.in_hand -= 1
         self._deadlines.set_busy(identity, busy=worker.in_hand > 0)
+        return worker.peer
 
     def with_workers(self, tallies: tuple[StageTally, ...]) -> tuple[StageTally, ...]:
         """Return the stages' counts with those of their single workers, where people are shown them."""

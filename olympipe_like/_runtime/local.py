@@ -19,6 +19,7 @@ from olympipe_like._model.commands import (
     AllowSource,
     ContinueFrame,
     Deliver,
+    DropFrame,
     EndSink,
     FailRun,
     FinishRun,
@@ -298,6 +299,9 @@ class LocalRun:
 
     def go_on(self, command: ContinueFrame) -> None:
         self._executors[self._workers[command.worker]].go_on(command.worker)
+
+    def drop_frame(self, command: DropFrame) -> None:
+        raise AssertionError(f"{command}, and none of these workers can be lost")
 
     def stop_worker(self, command: StopWorker) -> None:
         if command.worker in self._workers:

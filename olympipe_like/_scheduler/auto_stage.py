@@ -8,13 +8,13 @@ from itertools import count
 from olympipe_like._model.events import WorkerLost, WorkerReady, WorkerRefused
 from olympipe_like._model.identity import WorkerId
 from olympipe_like._model.topology import StageSpec
+from olympipe_like._scheduler.changing_stage import ChangingStage
 from olympipe_like._scheduler.crew import Task
 from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.sizing import FrameSizer
-from olympipe_like._scheduler.work import WorkStage
 
 
-class AutoStage(WorkStage):
+class AutoStage(ChangingStage):
     """A stage whose number of workers changes while it runs.
 
     A worker that is to go gets nothing more and ends when its hands are empty. One that comes gets nothing before it

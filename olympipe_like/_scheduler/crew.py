@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from olympipe_like._model.commands import StartWorker, StopWorker
+from olympipe_like._model.commands import DropFrame, StartWorker, StopWorker
 from olympipe_like._model.failure import GivenUp
 from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.identity import WorkerId
@@ -106,6 +106,16 @@ class Crew:
         self._begin_next(worker)
         if self._spec.max_rss is not None and rss > self._spec.max_rss:
             self._worn_out.add(worker)
+
+    def drop_first(self, worker: WorkerId) -> Task:
+        """Take what a worker is at out of its hands, undone."""
+        task = self._tasks[worker].popleft()
+        self.paused.discard(worker)
+        assert task.frame is not None
+        self._items[worker] -= task.frame.count
+        self._begin_next(worker)
+        self._ledger.command(DropFrame(worker))
+        return task
 
     def pause(self, worker: WorkerId) -> None:
         """Let a worker's generator rest until there is room."""

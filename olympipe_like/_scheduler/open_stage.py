@@ -7,11 +7,11 @@ from itertools import count
 
 from olympipe_like._model.commands import FailRun
 from olympipe_like._model.events import WorkerLeft, WorkerReady
+from olympipe_like._scheduler.changing_stage import ChangingStage
 from olympipe_like._scheduler.crew import Task
-from olympipe_like._scheduler.work import WorkStage
 
 
-class OpenStage(WorkStage):
+class OpenStage(ChangingStage):
     """A stage that any number of workers may join and leave while it runs; without any it waits.
 
     Its first ``spec.workers`` slots are processes of this machine, which are replaced as everywhere. A worker that

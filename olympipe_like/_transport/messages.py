@@ -62,6 +62,12 @@ class GoOn(NamedTuple):
     slot: SlotGrant
 
 
+class Drop(NamedTuple):
+    """Hub to worker: the next part is not wanted from you, nor what follows it."""
+
+    worker: WorkerId
+
+
 class Start(NamedTuple):
     """Hub to the caller's host: start one worker of a stage that runs in the caller's process."""
 

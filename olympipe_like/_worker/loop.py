@@ -17,7 +17,7 @@ from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._plan.operators import Source
 from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._transport.connection import Connection
-from olympipe_like._transport.messages import Answered, Broken, GoOn, Ready, Restore, Run, Stop
+from olympipe_like._transport.messages import Answered, Broken, Drop, GoOn, Ready, Restore, Run, Stop
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._transport.store import Memory
 from olympipe_like._worker import output
@@ -178,6 +178,8 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
             reply, _ = port.receive()
             if isinstance(reply, Stop):
                 return False
+            if isinstance(reply, Drop):
+                return True
             assert isinstance(reply, GoOn)
             port.accept(reply.slot)
         began = perf_counter()

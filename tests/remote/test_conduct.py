@@ -45,3 +45,13 @@ def test_a_part_beyond_its_frame_is_refused(frame, beyond):
 
     with pytest.raises(ProtocolError, match="a part that goes beyond its frame"):
         conduct.answers(number, part(beyond, more=True))
+
+
+def test_a_frame_that_a_worker_was_told_to_forget_is_not_answered_any_more():
+    conduct, number = ready_with(PARTS, (6,))
+    conduct.answers(number, part((5, 3), more=True))
+
+    assert conduct.drops() == number
+
+    with pytest.raises(ProtocolError, match="which it has not or has answered before"):
+        conduct.answers(number, part((6,), more=False))

@@ -111,6 +111,30 @@ def test_the_items_of_a_machine_that_is_killed_go_to_others_at_once(machines, hu
     assert consumer.run.report.balanced
 
 
+def test_the_machine_that_is_left_takes_the_oldest_frame_though_it_has_begun_a_later_one(
+    machines, hub, eventually, tmp_path
+):
+    """A part of a later answer waits for the earlier one, which nobody else is there to give."""
+
+    def several(number):
+        (tmp_path / f"{number}-{socket.gethostname()}-{os.getpid()}").touch()
+        for part in range(20):
+            yield number, part, os.getppid(), bytes(200_000)
+
+    both = machines(1, name="nodea"), machines(1, name="nodeb")
+    pipe = Pipeline(range(4)).explode(several, executor=hub(), queue_size=1)
+    with pipe.run() as run:
+        results = iter(run)
+        number, part, parent, _ = next(results)
+        assert (number, part) == (0, 0)
+        eventually(lambda: {path.name[0] for path in tmp_path.iterdir()} >= {"0", "1"})
+        next(machine for machine in both if machine.process.pid == parent).signal(signal.SIGKILL, everybody=True)
+
+        rest = [(number, part) for number, part, _, _ in results]
+
+    assert [(0, 0), *rest] == [(number, part) for number in range(4) for part in range(20)]
+
+
 def test_a_machine_whose_processes_are_all_killed_is_lost_after_its_time(machines, hub, consume, eventually):
     first, _ = machines(1), machines(1)
     consumer = consume(Pipeline(range(300)).task(slowly, executor=hub(min_workers=2, lost_after=1.0)))

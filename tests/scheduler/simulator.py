@@ -133,6 +133,7 @@ class Simulation:
             c.StartWorker: self._start_worker,
             c.RunFrame: self._run_frame,
             c.ContinueFrame: self._go_on,
+            c.DropFrame: self._drop_frame,
             c.StopWorker: self._stop_worker,
             c.AllowSource: self._allow_source,
             c.StopSource: self._stop_source,
@@ -368,8 +369,10 @@ class Simulation:
             at=self.now, worker=number, frame=frame, counts=counts, seconds=0.1, more=more, done=done
         )
         self._event(late)
-        moves = (c.StartWorker, c.StopWorker) if any(spec.auto for spec in self.specs) else ()
-        effects = [command for command in self.commands if not isinstance(command, moves)]  # time alone may call those
+        # Time alone may move workers; then windows change, and who is left may have to change frames.
+        moves = (c.StartWorker, c.StopWorker, c.DropFrame, c.RunFrame, c.AllowSource)
+        moves = moves if any(spec.auto for spec in self.specs) else ()
+        effects = [command for command in self.commands if not isinstance(command, moves)]
         assert effects == [], f"a late answer of a lost worker had an effect: {effects}"
 
     def refuse(self, number: WorkerId) -> None:
@@ -446,7 +449,7 @@ class Simulation:
             assert len(alive) < spec.workers, f"{command}: more than {spec.workers} workers"
         self.workers[command.worker] = Worker(command.stage, command.slot, self.models[command.stage]())
 
-    def _known(self, command: c.RunFrame | c.ContinueFrame | c.StopWorker | c.RestoreWorker) -> Worker:
+    def _known(self, command: c.RunFrame | c.ContinueFrame | c.DropFrame | c.StopWorker | c.RestoreWorker) -> Worker:
         worker = self.workers[command.worker]
         assert worker.state in {"alive", "dead"}, f"{command} to a worker that is {worker.state}"
         return worker
@@ -480,6 +483,13 @@ class Simulation:
         assert worker.waits, f"{command} to a worker that does not wait for it"
         assert worker.parts, f"{command}: nothing follows the failed item it has told of"
         worker.waits = False
+
+    def _drop_frame(self, command: c.DropFrame) -> None:
+        worker = self._known(command)
+        assert worker.waits, f"{command} to a worker that is at work"
+        worker.waits = False
+        worker.parts = None
+        worker.queue.popleft()
 
     def _stop_worker(self, command: c.StopWorker) -> None:
         worker = self._known(command)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from olympipe_like._model.commands import RunFrame, StartWorker, StopWorker
+from olympipe_like._model.commands import DropFrame, RunFrame, StartWorker, StopWorker
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler import staffing
 from olympipe_like._scheduler.allotment import Transfer
@@ -347,6 +347,31 @@ def test_one_that_dies_while_it_is_to_go_has_no_successor():
 
     assert not any(isinstance(command, StartWorker) for command in run.commands)
     assert run.run().values(2) == list(range(20))
+
+
+def test_one_that_rests_with_a_later_frame_takes_the_earlier_one_of_a_worker_that_has_no_successor():
+    exploded = n.explode(n.source(range(2)), lambda value: [value] * 2, auto=True, queue_size=1)  # parts of one item
+    run = Simulation(lay_out([exploded]), auto_workers=2, item_seconds=3.0)
+    number = run.stage("explode")
+    stage = run.scheduler.stages[number]
+    (first,) = run.workers_of(number)
+    run.make_ready(first)
+    stage.want(2)
+    run.pass_time()
+    (second,) = set(run.workers_of(number)) - {first}
+    run.make_ready(second)
+    run.pull(0, 1)
+    run.pull(0, 1)
+    run.answer(second)
+    assert run.workers[second].waits
+    stage.want(1)
+    run.pass_time()
+
+    run.lose(first)
+
+    assert DropFrame(second) in run.commands
+    assert [command.frame.upto for command in run.commands if isinstance(command, RunFrame)] == [(1,)]  # all before 1
+    assert run.run().values(2) == [0, 0, 1, 1]
 
 
 def test_a_window_that_the_user_gave_grows_with_the_workers_and_keeps_what_it_promised():
