@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 import socket
 import struct
 import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
+
+from olympipe_like._transport.packing import pack, unpack
 
 _HEADER = struct.Struct("!IQ")  # length of the pickled message, length of the payload behind it
 _READ_BYTES = 1 << 16  # below glibc's threshold for mapping fresh memory at every read (twice the latency)
@@ -21,7 +22,7 @@ Message = tuple[Any, bytearray | None]
 
 def _frame_message(message: object, payload: Sequence[Buffer]) -> list[Buffer]:
     """Return a message as buffers to send; as one where that is small enough to copy."""
-    data = pickle.dumps(message, protocol=5)
+    data = pack(message)
     if not payload:
         return [_HEADER.pack(len(data), 0) + data]
     size = sum(memoryview(part).nbytes for part in payload)
@@ -48,7 +49,7 @@ class _Parser:
         if len(buffer) < end:
             return None
         with memoryview(buffer) as view:
-            message = pickle.loads(view[start : start + length])
+            message = unpack(view[start : start + length])
             payload = bytearray(view[start + length : end]) if size else None
         del buffer[:end]
         return message, payload
