@@ -58,11 +58,14 @@ class Driver:
         self.watch = watch
         self.holding = Holding()
         self._hands = hands
+        self._at = 0.0
+        scheduler.at_once = self._carry_out
 
     def start(self, at: float) -> None:
         """Begin the run."""
         self.watch.moved(at)
-        self._carry_out(self.scheduler.start(at), at)
+        self._at = at
+        self._carry_out(self.scheduler.start(at))
 
     def handle(self, event: Event) -> None:
         """Deal with one event."""
@@ -71,7 +74,8 @@ class Driver:
             self.holding.answered(event.worker, event.at, more=event.more)
         elif isinstance(event, WorkerLost):
             self.holding.lost(event.worker)
-        self._carry_out(self.scheduler.handle(event), event.at)
+        self._at = event.at
+        self._carry_out(self.scheduler.handle(event))
 
     @property
     def due(self) -> float | None:
@@ -83,14 +87,15 @@ class Driver:
 
         None of that is a sign of progress.
         """
+        self._at = at
         for worker in refused:
-            self._carry_out(self.scheduler.handle(WorkerRefused(at, worker)), at)
+            self._carry_out(self.scheduler.handle(WorkerRefused(at, worker)))
         due = self.scheduler.due
         if due is not None and at >= due:
-            self._carry_out(self.scheduler.handle(TimePassed(at)), at)
+            self._carry_out(self.scheduler.handle(TimePassed(at)))
 
-    def _carry_out(self, commands: list[Command], at: float) -> None:
-        hands = self._hands
+    def _carry_out(self, commands: list[Command]) -> None:
+        hands, at = self._hands, self._at
         for command in commands:
             match command:
                 case RunFrame():

@@ -13,7 +13,7 @@ Knows frames, windows, workers, attempts. Does not know time (it comes in events
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from olympipe_like._model.closed import assert_never
 from olympipe_like._model.commands import Command, FailRun, FinishRun, GiveUp, StartWorker
@@ -54,7 +54,14 @@ SHARE_SAMPLE = 100
 
 
 class Scheduler:
-    """Decides everything about one run; does nothing itself."""
+    """Decides everything about one run; does nothing itself.
+
+    Attributes
+    ----------
+    at_once : callable or None
+        Takes the commands as soon as they are known, instead of waiting for all that an event leads to: a worker then
+        begins while the books are still being written. What it has taken is not returned any more.
+    """
 
     def __init__(self, specs: Sequence[StageSpec], limits: Limits = NO_LIMITS) -> None:
         self._ledger = Ledger()
@@ -66,6 +73,7 @@ class Scheduler:
             self._window_bytes = min(WINDOW_BYTES, max(limits.memory // max(edges, 1), 1))
         self.stages: list[Stage] = []
         self._owner: dict[WorkerId, WorkStage] = {}
+        self.at_once: Callable[[list[Command]], None] | None = None
         self._finished = False
         self._failed = False
         bounds = [bound for spec in specs for bound in (spec.queue_size, spec.max_items) if bound is not None]
@@ -73,7 +81,7 @@ class Scheduler:
         in_order: dict[StageId, bool] = {}
         sizers: dict[StageId, tuple[FrameSizer, ...]] = {}
         for spec in specs:
-            own = FrameSizer(self._window_bytes)
+            own = FrameSizer()
             stage = self._make(spec, own, max_frame)
             for leg, parent in enumerate(spec.inputs):
                 self._link(self.stages[parent], stage, leg, in_order[parent], sizers[parent])
@@ -215,20 +223,24 @@ class Scheduler:
         are_ended = all(sink.ended for sink in self._sinks)
         if not are_ended:
             self._staffing.fill()
-        for command in self._ledger.commands:
+        if self._has_too_many_failures():
+            self._failed = True
+        if not self._finished and are_ended:
+            self._finished = True
+            self._ledger.command(FinishRun(discrepancies(self.stages)))
+        return self._taken()
+
+    def _taken(self) -> list[Command]:
+        """Return the commands so far."""
+        commands = self._ledger.commands[:]
+        self._ledger.commands.clear()
+        for command in commands:
             if isinstance(command, StartWorker):
                 owner = self.stages[command.stage]
                 assert isinstance(owner, WorkStage)
                 self._owner[command.worker] = owner
             elif isinstance(command, FailRun):
                 self._failed = True
-        if self._has_too_many_failures():
-            self._failed = True
-        if not self._finished and are_ended:
-            self._finished = True
-            self._ledger.command(FinishRun(discrepancies(self.stages)))
-        commands = self._ledger.commands[:]
-        self._ledger.commands.clear()
         return commands
 
     def _has_too_many_failures(self) -> bool:
@@ -250,8 +262,11 @@ class Scheduler:
         return True
 
     def _advance_marked(self) -> None:
+        commands, at_once = self._ledger.commands, self.at_once
         while (marked := self._ledger.next_marked()) is not None:
             self.stages[marked].advance()
+            if commands and at_once is not None:
+                at_once(self._taken())
             if self._concats:
                 self._hold_sources()
 

@@ -21,12 +21,8 @@ MAX_ITEMS = 16384
 """Frames of tiny items gain nothing beyond this: 3.5 M items/s with 4 096, 4.1 M with 8 192, 4.2 M with 16 384 and
 with 32 768."""
 
-TARGET_BYTES = 4 << 20
-"""Bytes in one frame. Arrays of 1 MiB cost a sixth less than in frames of 1 MiB, those of 16 KiB the same: what a frame
-costs is shared by more of them, although together they do not fit into the processor's cache."""
-
-FRAMES_OF_MEMORY = 8
-"""And at most one part in so many of the bytes that may wait before a stage: frames are what a limit counts."""
+TARGET_BYTES = 1 << 20
+"""Payloads beyond about 1 MiB leave the processor's cache between stages."""
 
 START_ITEMS = 8
 """Items for each worker that may be on their way before any was answered: they travel one by one, and a window full of
@@ -74,11 +70,9 @@ class FrameSizer:
 
     Starts at one item and grows only after every stage of the stream has answered a frame, so that the first slow
     item never has company. Follows the largest recent cost per item, so that skewed streams fall back at once.
-    ``window_bytes``: what may wait before a stage.
     """
 
-    def __init__(self, window_bytes: int = TARGET_BYTES * FRAMES_OF_MEMORY) -> None:
-        self._target_bytes = min(TARGET_BYTES, window_bytes / FRAMES_OF_MEMORY)
+    def __init__(self) -> None:
         self._costs: dict[StageId, _Cost] = {}
         self._bytes = 0.0
         self._size: int | None = None  # None: to be found anew
@@ -130,7 +124,7 @@ class FrameSizer:
             if cost.seconds > 0:
                 size = min(size, min(max(TARGET_SECONDS, cost.work / SHARE), MAX_SECONDS) / cost.seconds)
         if self._bytes > 0:
-            size = min(size, self._target_bytes / self._bytes)
+            size = min(size, TARGET_BYTES / self._bytes)
         return max(1, int(size))
 
 

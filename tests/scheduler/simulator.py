@@ -145,7 +145,8 @@ class Simulation:
             c.RestoreWorker: self._restore,
         }
         self.scheduler = Scheduler(self.specs, Limits(auto_workers=auto_workers))
-        self._obey(self.scheduler.start(self.now))
+        self.scheduler.at_once = self._carry_out
+        self._obey(lambda: self.scheduler.start(self.now))
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
@@ -420,14 +421,19 @@ class Simulation:
         self.events += 1
         assert self.events < MOST_EVENTS, f"the run does not end\n{self}"
         try:
-            self._obey(self.scheduler.handle(event))
+            self._obey(lambda: self.scheduler.handle(event))
         except AssertionError as error:
             error.args = (f"{error}\nafter {event}\n{self}",)
             raise
         self.now += self.random.random() * 0.001
 
-    def _obey(self, commands: list[c.Command]) -> None:
-        self.commands = commands
+    def _obey(self, decide: Callable[[], list[c.Command]]) -> None:
+        self.commands = []
+        self._carry_out(decide())
+        check(self.scheduler)
+
+    def _carry_out(self, commands: list[c.Command]) -> None:
+        self.commands += commands
         for command in commands:
             if self.finished:
                 allowed = c.FreePayload | c.StopWorker | c.StopSource
@@ -435,7 +441,6 @@ class Simulation:
             if self.failed:
                 continue  # nobody carries out what comes after a failure
             self._hands[type(command)](command)
-        check(self.scheduler)
 
     def _start_worker(self, command: c.StartWorker) -> None:
         assert command.worker not in self.workers, f"{command}: the number is taken"

@@ -11,7 +11,6 @@ from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler.sizing import (
     DECAY,
-    FRAMES_OF_MEMORY,
     MAX_ITEMS,
     MAX_SECONDS,
     SHARE,
@@ -114,15 +113,6 @@ def test_large_items_come_in_small_frames_however_quick_they_are(sizer):
     sizer.observe_bytes(TARGET_BYTES // 2, items=4)
 
     assert sizer.size == 8
-
-
-def test_where_few_bytes_may_wait_frames_are_a_small_part_of_them():
-    sizer = FrameSizer(window_bytes=FRAMES_OF_MEMORY << 18)
-    sizer.expect(FIRST)
-    sizer.observe(FIRST, seconds=0.0, items=1)
-    sizer.observe_bytes(1 << 16, items=1)
-
-    assert sizer.size == 4
 
 
 def test_an_item_larger_than_a_frame_should_be_still_gets_one(sizer):
