@@ -66,6 +66,7 @@ class InlineExecutor:
         if not self._todo:
             return False
         task = self._todo.popleft()
+        answers: Iterator[Answer]
         if isinstance(task, ChunkTask):
             worker = task.worker
             answers = self._programs[worker].run(task.chunk, task.leg, task.part_items)

@@ -33,6 +33,7 @@ class Groups(Chain[T]):
         on_error: OnError = "raise",
         retries: int | Retry = 0,
         worker_retries: int = 2,
+        copy: bool = True,
     ) -> Pipeline[Any]:
         """Group items. The last, incomplete batch is kept, dropped, or padded with ``pad``.
 
@@ -50,7 +51,7 @@ class Groups(Chain[T]):
         last = checks.last_batch(stage.where, keep_incomplete_batch, drop_last, padded=pad is not SKIP)
         if collate not in ("list", "stack"):
             checks.sync_function(stage.where, 'collate (if neither "list" nor "stack")', collate)
-        options = {"on_error": on_error, "retries": retries, "worker_retries": worker_retries}
+        options = {"on_error": on_error, "retries": retries, "worker_retries": worker_retries, "copy": copy}
         placed = stage.place(None, options=options)
         op = ops.Batch(name="batch", placement=placed, size=size, last=last, pad=pad, collate=collate)
         return self._then(op, site=stage.site)
@@ -62,6 +63,7 @@ class Groups(Chain[T]):
         *,
         name: str | None = None,
         worker_retries: int = 2,
+        copy: bool = True,
     ) -> Pipeline[U]:
         """Fold all items into one: ``reducer(item, accumulator)``, in this order of arguments, as in Olympipe.
 
@@ -71,7 +73,8 @@ class Groups(Chain[T]):
         stage = NewStage(name, reducer, "reduce")
         checks.sync_function(stage.where, "reducer", reducer)
         retries = checks.whole_number(stage.where, "worker_retries", worker_retries, 0)
-        op = ops.Reduce(name=stage.name, initial=accumulator, reducer=reducer, worker_retries=retries)
+        placed = stage.place(None, options={"copy": copy})
+        op = ops.Reduce(name=stage.name, placement=placed, initial=accumulator, reducer=reducer, worker_retries=retries)
         return self._then(op, site=stage.site)
 
     def scan(
@@ -81,6 +84,7 @@ class Groups(Chain[T]):
         *,
         name: str | None = None,
         worker_retries: int = 2,
+        copy: bool = True,
     ) -> Pipeline[Any]:
         """Fold, giving something for each item: ``fn(item, state)`` returns the next state and the result.
 
@@ -92,7 +96,8 @@ class Groups(Chain[T]):
         stage = NewStage(name, fn, "scan")
         checks.sync_function(stage.where, "fn", fn)
         retries = checks.whole_number(stage.where, "worker_retries", worker_retries, 0)
-        op = reshaping.Scan(name=stage.name, initial=initial, function=fn, worker_retries=retries)
+        placed = stage.place(None, options={"copy": copy})
+        op = reshaping.Scan(name=stage.name, placement=placed, initial=initial, function=fn, worker_retries=retries)
         return self._then(op, site=stage.site)
 
     def window(self, size: int, step: int = 1, partial: bool = False) -> Pipeline[list[T]]:

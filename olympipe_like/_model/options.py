@@ -83,13 +83,14 @@ class Retry:
 
 
 class WorkerOptions(TypedDict, total=False):
-    """What every stage that runs user code accepts by keyword, about items that fail and workers that die."""
+    """What every stage that runs user code accepts by keyword, about its workers and the items that fail in them."""
 
     retries: int | Retry  # tries after the first
     timeout: float | None  # seconds per item; process workers are replaced, coroutines are cancelled
     worker_retries: int  # how many workers an item may cost before it counts as failed (default 2 after the first)
     max_items_per_worker: int | None  # a worker is replaced after so many
     max_rss: int | str | None  # a worker is replaced when it holds more memory: bytes, or "2GB"
+    copy: bool  # False: arrays come as views of shared memory, which cannot be written to; process workers only
 
 
 class PolicyOptions(WorkerOptions, total=False):
@@ -140,3 +141,4 @@ class Placement:
     ordered: bool = True
     queue_size: int | None = None
     policy: Policy = field(default=Policy())
+    copy: bool = True  # arrays are the worker's own; False: it may be given views that it cannot write to

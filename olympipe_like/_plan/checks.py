@@ -217,6 +217,12 @@ def placement(
     if auto and chosen != "process":
         raise PlanError(f'{where}: workers="auto" shares out processes; {_WHY_NOT_AUTO[chosen]}')
     number = 1 if asked == "auto" else asked
+    own = flag(where, "copy", options.get("copy", True))
+    if not own and chosen != "process":
+        raise PlanError(
+            f"{where}: copy=False is about memory that the worker processes of this machine share: executor must be "
+            f'"process", got {chosen!r}'
+        )
     return Placement(
         executor=chosen,
         remote=given if isinstance(given, Remote) else None,
@@ -225,6 +231,7 @@ def placement(
         ordered=flag(where, "ordered", ordered),
         queue_size=None if queue_size is None else whole_number(where, "queue_size", queue_size, 1),
         policy=policy(where, options, chosen),
+        copy=own,
     )
 
 

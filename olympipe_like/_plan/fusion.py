@@ -25,6 +25,13 @@ def without_marks(leaves: Sequence[Node]) -> tuple[list[Node], set[Node]]:
     return [made[leaf] for leaf in leaves], fused
 
 
+def content_with_views(operators: Sequence[ops.Operator]) -> bool:
+    """Whether steps that share a worker want no arrays of their own: one said so, and all that show them to others."""
+    return not all(op.placement.copy for op in operators) and not any(
+        op.placement.copy for op in operators if op.shows_items
+    )
+
+
 def _chain(node: Node, ends: set[Node]) -> Iterator[Node]:
     while len(node.inputs) == 1 and node.inputs[0] not in ends:
         yield node

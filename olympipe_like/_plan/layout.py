@@ -18,7 +18,7 @@ from olympipe_like._model.topology import Role, StageSpec, Take
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.away import away
 from olympipe_like._plan.counts import demands, expected_counts
-from olympipe_like._plan.fusion import may_share, without_marks
+from olympipe_like._plan.fusion import content_with_views, may_share, without_marks
 from olympipe_like._plan.graph import Node, clocks_of, keys_of, sources_of, topological
 from olympipe_like._plan.losses import on_loss
 from olympipe_like.errors import PlanError
@@ -47,6 +47,7 @@ class Segment(NamedTuple):
     travels: bool = False  # its results are pickled: they go to another process
     keys: tuple[str, ...] = ()  # for each operator, what tells its random numbers from those of others
     seeds_generators: bool = False  # workers that are processes seed `random` and `numpy.random` for each item
+    looks: bool = False  # arrays come as views that cannot be written to
 
     @property
     def label(self) -> Label:
@@ -328,7 +329,8 @@ class _Builder:
             where = placement.executor if placement is not None else self._default
             executor: ExecutorName = "process" if where == "remote" else where  # to its worker it is one
             keys = tuple(self._keys[node] for node in group.nodes)
-            segment = Segment(number, operators, labels, len(first.inputs), main, executor, keys=keys)
+            looks = where == "process" and content_with_views(operators)
+            segment = Segment(number, operators, labels, len(first.inputs), main, executor, keys=keys, looks=looks)
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)
         return LaidStage(spec, labels, placement, segment, source, main, expected, senders, self._keys[first])

@@ -52,6 +52,11 @@ class Operator:
         return self.runs_user_code
 
     @property
+    def shows_items(self) -> bool:
+        """Whether the user's code sees its items, and might write to them."""
+        return self.calls_user
+
+    @property
     def tracks_progress(self) -> bool:
         """Whether it must hear how far its input has come even if no item comes with it."""
         return bool(self.epochs) and self.remembers
@@ -236,6 +241,11 @@ class Batch(Operator):
     def calls_user(self) -> bool:
         """Whether code that is not ours makes the batches."""
         return self.collate != "list" or callable(self.pad)
+
+    @property
+    def shows_items(self) -> bool:
+        """Whether a function of the user's makes the batches, or is asked about those that fail."""
+        return callable(self.collate) or callable(self.placement.policy.on_error)
 
     def needs(self, wanted: int) -> int:
         """All members of each."""

@@ -65,7 +65,7 @@ class HubRun:
         self._stages = {stage.spec.id: stage for stage in order.stages}
         self._peers = Peers()
         self._control = control
-        self._vault = Vault(descriptors.pop(0) if order.has_memory else None)
+        self._vault = Vault(descriptors.pop(0) if order.has_memory else None, order.limits.memory)
         gateways = [descriptors.pop(0) for _ in range(order.gateways)]
         self._crew = HubWorkers(order, context, self._vault.memory, self._close_inherited)
         self._sources: dict[StageId, Peer] = {}
@@ -157,8 +157,8 @@ class HubRun:
 
     def _from_worker(self, peer: Peer, received: Message) -> None:
         message, payload = received
-        if isinstance(message, wire.NeedSlot):
-            peer.send(self._vault.grant_bytes(peer, message.nbytes))
+        if isinstance(message, wire.NeedSlot | wire.Returned | wire.Forks):
+            self._vault.hear(peer, message)
         elif isinstance(message, wire.Answered):
             worker = self._crew.workers.get(message.worker)
             if worker is None:
@@ -256,7 +256,7 @@ class HubRun:
     def run_frame(self, command: RunFrame) -> None:
         worker = self._crew.gave(command.worker)
         frame = command.frame if command.frame is not None else NO_FRAME
-        parcel, payload = self._vault.open(frame)
+        parcel, payload = self._vault.hand(worker.peer, frame, looks=worker.stage.looks)
         message = wire.Run(
             worker=command.worker,
             leg=command.leg,

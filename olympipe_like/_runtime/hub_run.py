@@ -111,7 +111,8 @@ class HubRun:
                 runs = "hosted"
                 self._hosted[spec.id] = executor_here(stage.placement, inline=False)
                 self._segments[spec.id] = segment
-        return HubStage(spec, label, runs, stage.senders, timeout, shipment, gateway)
+        looks = stage.segment is not None and stage.segment.looks
+        return HubStage(spec, label, runs, stage.senders, timeout, shipment, gateway, looks)
 
     @property
     def shipped(self) -> dict[StageId, bytes]:

@@ -23,6 +23,7 @@ class HubStage(NamedTuple):
     timeout: float | None = None  # seconds an item may take, where a process runs it
     shipment: bytes | None = None  # of the segment, or of the source, where a process runs it
     gateway: int | None = None  # which of the run's gateways its remote workers come by
+    looks: bool = False  # its workers look at frames in shared memory instead of copying them
 
 
 class RunOrder(NamedTuple):

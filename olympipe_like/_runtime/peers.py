@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+from collections import Counter
 from collections.abc import Callable, Iterator
 from time import monotonic
 
@@ -17,6 +18,7 @@ class Peer:
         self.receive = receive
         self.gone = gone
         self.slots: set[int] = set()
+        self.lent: Counter[int] = Counter()  # slot -> how many frames in it the other side may look at
         self.is_watched_for_writing = False
 
     def send(self, message: object, payload: bytearray | None = None) -> None:

@@ -10,6 +10,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
@@ -68,6 +69,8 @@ def use(instead: ItemCodec) -> None:
 class _OneByOne:
     """Items that were pickled each for itself."""
 
+    read_only = False  # what it is built into
+
     def __init__(self, blobs: list[bytes]) -> None:
         self.blobs = blobs
 
@@ -75,7 +78,8 @@ class _OneByOne:
         return len(self.blobs)
 
     def item(self, index: int) -> Any:
-        item = pickle.loads(self.blobs[index])
+        blob = self.blobs[index]
+        item = _ViewReader(io.BytesIO(blob)).load() if self.read_only else pickle.loads(blob)
         return unpack(item) if isinstance(item, Shipment) else item
 
     def leave_out(self, index: int) -> None:
@@ -138,8 +142,26 @@ def _reduce_array(array: Any) -> Any:
 
     One with gaps is copied without them; numpy would put its bytes inside the pickle, which costs two copies more.
     """
-    travels_as_it_is = array.flags.writeable and array.flags.forc
-    return (array if travels_as_it_is else array.copy()).__reduce_ex__(5)
+    if not array.flags.forc:
+        array = array.copy()
+    elif not array.flags.writeable:
+        array = _as_writable(array) if array.nbytes and not array.dtype.hasobject else array.copy()
+    return array.__reduce_ex__(5)
+
+
+class _Open:
+    """Offers the bytes of a read-only array to numpy as if they might be written to, which pickle does not do."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array  # lives as long as this does
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {"data": (address, False), "shape": (array.nbytes,), "typestr": "|u1", "version": 3}
+
+
+def _as_writable(array: Any) -> Any:
+    """Return a contiguous array over the bytes of one that is read-only: pickle would tell the receiver that it was."""
+    order = "C" if array.flags.c_contiguous else "F"
+    return sys.modules["numpy"].asarray(_Open(array)).view(array.dtype).reshape(array.shape, order=order)
 
 
 def _encode_one_by_one(items: list[Any]) -> list[bytes]:
@@ -161,9 +183,15 @@ def _encode_one_by_one(items: list[Any]) -> list[bytes]:
 
 
 def decode(
-    data: Buffer, buffers: Sequence[Buffer], begin: Callable[[int], bool] | None = None
+    data: Buffer,
+    buffers: Sequence[Buffer],
+    begin: Callable[[int], bool] | None = None,
+    *,
+    read_only: bool = False,
 ) -> tuple[list[Any], Any]:
     """Return what `encode` was given: items, rest.
+
+    ``read_only``: numpy arrays that are built over bytes cannot be written to, wherever their bytes are.
 
     ``begin`` is told each item's number before that is built, and says whether it shall be; in the place of one that is
     not there is None. It is not asked about items that run nobody's code.
@@ -176,10 +204,15 @@ def decode(
     if _instead is not None:
         return _instead.decode(data, buffers, begin)
     try:
-        rest, items = pickle.loads(data, buffers=buffers) if begin is None else _PlainReader.read(data, buffers)
+        if begin is not None:
+            rest, items = (_PlainViewReader if read_only else _PlainReader).read(data, buffers)
+        elif read_only:
+            rest, items = _ViewReader(io.BytesIO(data), buffers=buffers).load()
+        else:
+            rest, items = pickle.loads(data, buffers=buffers)
     except BaseException as error:
         try:
-            builder = Builder(bytes(data), buffers)
+            builder = Builder(bytes(data), buffers, _ViewReader if read_only else pickle.Unpickler)
             rest = builder.rest() if len(builder) else None
         except Exception:  # noqa: BLE001 - it is no pickle that `encode` made: whatever its bytes say may be met
             raise DecodingError(0, [], None) from error
@@ -189,7 +222,10 @@ def decode(
         if not isinstance(error, Exception):
             raise  # none of the items raised it: it is the caller's Ctrl-C
         return made, rest
-    return build(items, rest, begin) if isinstance(items, _OneByOne) else items, rest
+    if not isinstance(items, _OneByOne):
+        return items, rest
+    items.read_only = read_only
+    return build(items, rest, begin), rest
 
 
 class InTurn(Protocol):
@@ -215,6 +251,23 @@ def build(source: InTurn, rest: Any, begin: Callable[[int], bool] | None) -> lis
     return items
 
 
+class _ViewReader(pickle.Unpickler):
+    """Builds arrays over bytes that cannot be written to."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        return partial(_view, found) if name == "_frombuffer" and module in _NUMPY else found
+
+
+def _view(from_buffer: Callable[..., Any], buffer: Buffer, *how: Any) -> Any:
+    """Return what numpy makes of a buffer that cannot be written to; where it lies askew, a copy that does not."""
+    array = from_buffer(memoryview(buffer).toreadonly(), *how)
+    if not array.flags.aligned:  # the one before it in its frame was of bytes: C code may refuse it
+        array = array.copy(order="K")
+        array.flags.writeable = False
+    return array
+
+
 class _PlainReader(pickle.Unpickler):
     """Refuses what is not made of plain values and arrays: building those can neither fail nor take long."""
 
@@ -226,6 +279,10 @@ class _PlainReader(pickle.Unpickler):
         if (module, name) not in _PLAIN:
             raise _NotPlain(name)
         return super().find_class(module, name)
+
+
+class _PlainViewReader(_PlainReader, _ViewReader):
+    """Both."""
 
 
 class _NotPlain(Exception):

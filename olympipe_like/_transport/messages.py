@@ -15,6 +15,7 @@ class Parcel(NamedTuple):
 
     lengths: tuple[int, ...]  # of the pickle and of each buffer outside it
     offset: int | None  # in shared memory; None: behind the message
+    lent: bool = False  # to be looked at there; the receiver says when it no longer does
 
 
 class SlotGrant(NamedTuple):
@@ -94,7 +95,7 @@ class Answered(NamedTuple):
     seconds: float
     more: bool
     done: bool
-    returned: tuple[int, ...]  # slots the worker will not use
+    returned: tuple[int, ...]  # slots the worker will not use, or no longer looks at
     records: tuple[bytes, ...] = ()  # of items that were dropped
     snapshot: bytes | None = None  # what the stage remembers; None: no new one, b"": it cannot be kept
     rss: int = 0  # bytes of memory the worker holds, where asked for
@@ -130,6 +131,18 @@ class NeedSlot(NamedTuple):
     """Worker or source to hub: the frame at hand needs so many bytes of shared memory."""
 
     nbytes: int
+
+
+class Returned(NamedTuple):
+    """Worker to hub, before it waits: slots it will not use, or no longer looks at."""
+
+    slots: tuple[int, ...]
+
+
+class Forks(NamedTuple):
+    """Worker to hub: the user's code forks; the child may look at these slots for as long as it lives."""
+
+    slots: tuple[int, ...]
 
 
 class MemoryShort(NamedTuple):

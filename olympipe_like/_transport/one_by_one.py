@@ -149,12 +149,14 @@ class Apart:
 class Builder:
     """Builds the rest, then the items, each when asked for."""
 
-    def __init__(self, stream: bytes, buffers: Sequence[object]) -> None:
+    def __init__(
+        self, stream: bytes, buffers: Sequence[object], unpickler: type[pickle.Unpickler] = pickle.Unpickler
+    ) -> None:
         self._apart = Apart(stream)
         self._buffers = buffers
         self._next: deque[object] = deque()
         self._file = io.BytesIO()
-        self._unpickler = pickle.Unpickler(self._file, buffers=self._take())
+        self._unpickler = unpickler(self._file, buffers=self._take())
 
     def __len__(self) -> int:
         return len(self._apart)

@@ -2,7 +2,7 @@
 
 A memfd has no name in /dev/shm and is not limited by its size, and nothing of it is left after any kill. Who writes
 has the kernel set memory aside first, so that lack of space is an OSError, never a SIGBUS; the receiver's arrays are
-its own.
+its own, unless it wants none (`views`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
-from mmap import mmap
+from mmap import PROT_READ, PROT_WRITE, mmap
 
 from olympipe_like._transport.codec import Buffer
 
@@ -71,8 +71,9 @@ class Memory:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._segments: dict[int, mmap | None] = {}  # None: cannot be mapped
+        self._segments: dict[tuple[int, int], mmap | None] = {}  # number, protection -> None: cannot be mapped
         self._read: dict[int, int] = {}  # slot -> bytes of it that were read here, and are in the page tables
+        self._seen: dict[int, int] = {}  # the same of those that were looked at
 
     def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """Write the parts one after the other, to a slot.
@@ -107,11 +108,7 @@ class Memory:
         segment = self._segment(offset, total)
         if segment is None:
             return read(self.descriptor, offset, lengths)
-        if self._read.get(offset, 0) < total:
-            # Spares a fault for every few pages; where the kernel cannot do it they are taken one by one.
-            with contextlib.suppress(OSError):
-                segment.madvise(_MADV_POPULATE_READ, offset % SEGMENT_BYTES, total)
-            self._read[offset] = total
+        _populate(segment, offset, total, self._read)
         parts: list[Buffer] = []
         start = offset % SEGMENT_BYTES
         with memoryview(segment) as whole:
@@ -122,13 +119,28 @@ class Memory:
                 start += length
         return parts
 
+    def look(self, offset: int, nbytes: int) -> mmap | None:
+        """Return a mapping for reading only that holds these bytes, ``offset % SEGMENT_BYTES`` behind its beginning.
+
+        None if they cannot be mapped.
+
+        Raises
+        ------
+        OSError
+            If it was closed.
+        """
+        segment = self._segment(offset, nbytes, PROT_READ)
+        if segment is not None:
+            _populate(segment, offset, nbytes, self._seen)
+        return segment
+
     def close(self) -> None:
         """Give everything back; a thread that is still at it meets an OSError."""
         descriptor, self.descriptor = self.descriptor, -1
         self._segments.clear()  # unmapped when nothing points there any more
         os.close(descriptor)
 
-    def _segment(self, offset: int, nbytes: int) -> mmap | None:
+    def _segment(self, offset: int, nbytes: int, protection: int = PROT_READ | PROT_WRITE) -> mmap | None:
         """Return the mapping that holds these bytes, or None if they cannot be mapped.
 
         Raises
@@ -141,12 +153,24 @@ class Memory:
         number, start = divmod(offset, SEGMENT_BYTES)
         if start + nbytes > SEGMENT_BYTES:
             return None
-        if number not in self._segments:
+        key = number, protection
+        if key not in self._segments:
             try:
-                self._segments[number] = mmap(self.descriptor, SEGMENT_BYTES, offset=number * SEGMENT_BYTES)
+                self._segments[key] = mmap(
+                    self.descriptor, SEGMENT_BYTES, prot=protection, offset=number * SEGMENT_BYTES
+                )
             except (OSError, ValueError):  # of address space, or of the file's size
-                self._segments[number] = None
-        return self._segments[number]
+                self._segments[key] = None
+        return self._segments[key]
+
+
+def _populate(segment: mmap, offset: int, nbytes: int, known: dict[int, int]) -> None:
+    """Put a slot into the page tables, if it is not known to be there."""
+    if known.get(offset, 0) < nbytes:
+        # Spares a fault for every few pages; where the kernel cannot do it they are taken one by one.
+        with contextlib.suppress(OSError):
+            segment.madvise(_MADV_POPULATE_READ, offset % SEGMENT_BYTES, nbytes)
+        known[offset] = nbytes
 
 
 def write(descriptor: int, offset: int, parts: Sequence[Buffer]) -> None:
@@ -206,6 +230,7 @@ class Slots:
         self._free: dict[int, deque[int]] = {}  # size -> those of them, in the same order
         self._empty: dict[int, list[int]] = {}  # size -> free slots without memory
         self._sizes: dict[int, int] = {}  # slot in use -> its size
+        self._shared: dict[int, int] = {}  # slot -> how many hold it besides one
 
     def take(self, nbytes: int) -> tuple[int, int]:
         """Return offset and size of a slot with room for so many bytes."""
@@ -223,14 +248,27 @@ class Slots:
         self._sizes[offset] = size
         return offset, size
 
-    def give_back(self, offset: int) -> None:
-        """Let a slot be used again."""
+    def share(self, offset: int) -> None:
+        """Let a slot in use be held by one more, who gives it back, too."""
+        self._shared[offset] = self._shared.get(offset, 0) + 1
+
+    def size(self, offset: int) -> int:
+        """Return the bytes of a slot in use."""
+        return self._sizes[offset]
+
+    def give_back(self, offset: int) -> bool:
+        """Give up one hold of a slot; with the last it may be used again. Return whether it was the last."""
+        if others := self._shared.pop(offset, 0):
+            if others > 1:
+                self._shared[offset] = others - 1
+            return False
         size = self._sizes.pop(offset)
         self._warm[offset] = size
         self._warm_bytes += size
         self._free.setdefault(size, deque()).append(offset)
         while self._warm_bytes > KEPT_BYTES:
             self._empty_oldest()
+        return True
 
     def _empty_oldest(self) -> None:
         offset = next(iter(self._warm))

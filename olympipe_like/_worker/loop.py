@@ -12,10 +12,11 @@ from time import perf_counter
 from typing import Any, NamedTuple, NoReturn
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.identity import WorkerId
+from olympipe_like._model.identity import Path, WorkerId
 from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._plan.operators import Source
 from olympipe_like._transport.callables import install_main, unpack
+from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Answered, Broken, Drop, GoOn, Ready, Restore, Run, Stop
 from olympipe_like._transport.progress_cell import ProgressCell
@@ -101,6 +102,8 @@ def _live(order: WorkerOrder, port: Port) -> None:
             _feed(order, port, loaded)
             return
         assert isinstance(loaded, Segment)
+        if loaded.looks:
+            port.open_views()
         program = Program(loaded, order.slot, order.title, order.cell, alone=True)
     except BaseException as error:  # noqa: BLE001 - the user's modules and classes may raise anything
         _break(order, port, error, "could not start")
@@ -163,25 +166,37 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
         poison=poison,
         unread=unread,
     )
+    del chunk
     skip = message.skip_items
     if message.replay:
+        upto: Path = ()
         for answer in answers:
-            last = answer
+            upto = answer.chunk.upto
+            del answer
         program.heard_again(weight)
-        port.connection.send(_heard_again(order, last, port, perf_counter() - began))
+        seconds = perf_counter() - began
+        heard = Answered(order.worker, None, 0, upto, None, (), seconds, False, False, port.returned())
+        port.connection.send(heard)
         return True
     for answer in answers:
-        snapshot = program.snapshot(weight) if not answer.more else None
-        skip -= _send(order, port, program, answer, snapshot, began, skip)
-        if answer.more:
+        more = answer.more
+        snapshot = program.snapshot(weight) if not more else None
+        reply, inline, skipped = _pack(order, port, program, answer, snapshot, began, skip)
+        skip -= skipped
+        # Now the last views of the frame end, but those that the user's code keeps: the answer can give its slot back.
+        del answer
+        if not more:
+            answers.close()
+        port.connection.send(reply._replace(returned=port.returned()), inline)
+        if more:
             # What follows belongs to this answer: no other frame is given to a worker that holds a generator.
-            reply, _ = port.receive()
-            if isinstance(reply, Stop):
+            heard, _ = port.receive()
+            if isinstance(heard, Stop):
                 return False
-            if isinstance(reply, Drop):
+            if isinstance(heard, Drop):
                 return True
-            assert isinstance(reply, GoOn)
-            port.accept(reply.slot)
+            assert isinstance(heard, GoOn)
+            port.accept(heard.slot)
         began = perf_counter()
     return True
 
@@ -200,7 +215,7 @@ def _read(
     reading.begin(in_turn=in_turn)
     try:
         each = reading.each if in_turn else None
-        chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure, each)
+        chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure, each, port.views)
     except Unreadable as error:
         chunk = error.blame(order.senders[message.leg], order.title)
     reading.end()
@@ -210,15 +225,10 @@ def _read(
     return chunk, unread
 
 
-def _heard_again(order: WorkerOrder, answer: Answer, port: Port, seconds: float) -> Answered:
-    """Return the answer to a frame that was answered before."""
-    return Answered(order.worker, None, 0, answer.chunk.upto, None, (), seconds, False, False, port.returned())
-
-
-def _send(
+def _pack(
     order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float, skip: int
-) -> int:
-    """Send an answer without the first ``skip`` items; return how many were left out."""
+) -> tuple[Answered, list[Buffer], int]:
+    """Return an answer without its first ``skip`` items: the message, what goes behind it, how many were left out."""
     answer, parts = program.encode(answer, order.title)
     chunk = answer.chunk
     skipped = min(skip, len(chunk.items))
@@ -228,22 +238,19 @@ def _send(
         chunk, parts = encode_chunk(rest, order.label, order.title)
     parcel, inline = port.place(parts) if parts else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
-    port.connection.send(
-        Answered(
-            order.worker,
-            parcel,
-            len(chunk.items),
-            chunk.upto,
-            failure,
-            answer.counts,
-            perf_counter() - began,
-            answer.more,
-            answer.done,
-            port.returned(),
-            tuple(record.pack() for record in answer.records),
-            snapshot,
-            resident_bytes() if order.tells_rss else 0,
-        ),
-        inline,
+    reply = Answered(
+        order.worker,
+        parcel,
+        len(chunk.items),
+        chunk.upto,
+        failure,
+        answer.counts,
+        perf_counter() - began,
+        answer.more,
+        answer.done,
+        (),
+        tuple(record.pack() for record in answer.records),
+        snapshot,
+        resident_bytes() if order.tells_rss else 0,
     )
-    return skipped
+    return reply, inline, skipped

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -15,18 +17,24 @@ from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import (
     Allow,
     Ended,
+    Forks,
     Marked,
     MemoryShort,
     NeedSlot,
     Parcel,
     Pulled,
+    Returned,
     SlotGrant,
     Stop,
 )
+from olympipe_like._transport.views import Views
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import PortGone
 from olympipe_like._worker.sending import encode_chunk
+
+_ALIGNED = 64
+"""Where the first buffer of a slot begins, in bytes: a cache line, and what the widest instructions like."""
 
 
 def open_parcel(parcel: Parcel, payload: bytearray | None, memory: store.Memory | None) -> tuple[Buffer, list[Buffer]]:
@@ -55,10 +63,12 @@ def unpack_chunk(
     upto: Path,
     failure: bytes | None,
     each: Callable[[int], bool] | None = None,
+    views: Views | None = None,
 ) -> Chunk:
     """Return the items of a frame; ``cut`` is (items to leave out at the start, items, prefix of their paths).
 
-    ``each`` is asked before each item is built, as `codec.decode` says; those not built are `NotBuilt`.
+    ``each`` is asked before each item is built, as `codec.decode` says; those not built are `NotBuilt`. With ``views``
+    arrays cannot be written to, and look at the frame where it is if it is lent.
 
     Raises
     ------
@@ -69,9 +79,12 @@ def unpack_chunk(
     passed_on = Failure.unpack(failure) if failure is not None else None
     if parcel is None:
         return Chunk([], (), upto, passed_on)
-    data, buffers = open_parcel(parcel, payload, memory)
+    look = views.look(parcel.offset, parcel.lengths) if views is not None and parcel.lent else None
+    data, buffers = look if look is not None else open_parcel(parcel, payload, memory)
+    if views is not None:
+        buffers = [memoryview(buffer).toreadonly() for buffer in buffers]
     try:
-        items, columns = decode(data, buffers, each)
+        items, columns = decode(data, buffers, each, read_only=views is not None)
     except DecodingError as error:
         whole = Chunk(error.items, tuple(column[: error.index] for column in error.rest or ()), upto)
         path = tuple(column[error.index] for column in error.rest) if error.rest else None
@@ -119,11 +132,30 @@ class Port:
         self._spare: list[SlotGrant] = []
         self._returned: list[int] = []
         self._has_told = False  # that there is no shared memory
+        self.views: Views | None = None  # for a stage that wants no arrays of its own
         self._early: deque[tuple[Any, bytearray | None]] = deque()  # came while a slot was waited for
+
+    def open_views(self) -> None:
+        """Look at frames in shared memory from now on, instead of copying them."""
+        self.views = views = Views(self.memory)
+
+        def before_fork() -> None:
+            if slots := views.slots():
+                with contextlib.suppress(OSError):  # the hub is gone: nobody uses slots again
+                    self.connection.send(Forks(slots))
+
+        os.register_at_fork(before=before_fork)
 
     def receive(self) -> tuple[Any, bytearray | None]:
         """Return the next message."""
-        return self._early.popleft() if self._early else self.connection.receive()
+        if self._early:
+            return self._early.popleft()
+        if self.views is not None and self.views.gone:
+            found = self.connection.poll()
+            if found is not None:
+                return found  # and they go with its answer
+            self.connection.send(Returned(self.returned()))
+        return self.connection.receive()
 
     def poll(self) -> tuple[Any, bytearray | None] | None:
         """Return the next message if there is one."""
@@ -135,10 +167,10 @@ class Port:
             self._spare.append(slot)
 
     def returned(self) -> tuple[int, ...]:
-        """Return the slots that will not be used, once; they go with the next message."""
+        """Return the slots that will not be used, or looked at, any more, once; they go with the next message."""
         returned = tuple(self._returned)
         self._returned.clear()
-        return returned
+        return returned if self.views is None else returned + self.views.take_gone()
 
     def place(self, parts: list[Buffer]) -> tuple[Parcel, list[Buffer]]:
         """Put a frame's bytes where they travel best; return the parcel and what must go with the message."""
@@ -149,16 +181,17 @@ class Port:
         if self.memory is None:
             self._tell("")
             return Parcel(lengths, None), parts
-        slot = self._slot_for(total)
+        padding = -lengths[0] % _ALIGNED if len(parts) > 1 else 0  # behind its end a pickle may go on as it likes
+        slot = self._slot_for(total + padding)
         if slot is None:
             return Parcel(lengths, None), parts  # there is no shared memory
         try:
-            self.memory.write(slot.offset, parts)
+            self.memory.write(slot.offset, [parts[0], bytes(padding), *parts[1:]] if padding else parts)
         except OSError as error:
             self._spare.append(slot)
             self._tell(f"writing {total} bytes to a memfd: {error}")
             return Parcel(lengths, None), parts  # the socket has memory of its own
-        return Parcel(lengths, slot.offset), []
+        return Parcel((lengths[0] + padding, *lengths[1:]), slot.offset), []
 
     def _slot_for(self, nbytes: int) -> SlotGrant | None:
         """Return a slot with room for so many bytes; those that turned out too small go back."""

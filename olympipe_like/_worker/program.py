@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 from operator import add
 from typing import Any, NamedTuple
@@ -212,7 +212,7 @@ class Program:
         rehearsed: bool = False,
         poison: Mapping[int, Failure] = _NO_POISON,
         unread: Mapping[int, Failure] = _NO_POISON,
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """Give the answers to a frame, or (``None``) to the end of a leg.
 
         ``careful``: note for each item that it has begun; ``rehearsed``: and pickle its result at once; ``poison``: the

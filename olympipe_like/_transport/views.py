@@ -1,0 +1,79 @@
+"""Frames looked at where they are: arrays over shared memory that can be read and not written to.
+
+Whoever looks at a slot must say when it no longer does, since only then may it be used again. The memory itself tells:
+every view, and every slice of one, keeps the one object alive that all of them came from, and that is watched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from olympipe_like._transport.codec import Buffer
+from olympipe_like._transport.store import SEGMENT_BYTES, Memory
+
+
+class Views:
+    """A process's looks at slots that were lent to it.
+
+    Mapped for reading only: what writes there in spite of numpy, in C, is a crash, and not another value for whoever
+    reads the frame next.
+    """
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory
+        self._looks: dict[int, tuple[int, weakref.ref[object]]] = {}  # number -> slot, and what its views came from
+        self._next = 0
+        self.gone: deque[int] = deque()  # slots that are looked at no longer, for each look once
+
+    def look(self, offset: int | None, lengths: Sequence[int]) -> tuple[Buffer, list[Buffer]] | None:
+        """Return a frame's pickle and the buffers outside it, where they are; None: they must be copied out.
+
+        Either way the slot becomes one that is `gone`: when nothing is left of the buffers, or at once.
+        """
+        assert offset is not None
+        whole = self._whole(offset, sum(lengths)) if len(lengths) > 1 else None
+        if whole is None:
+            self.gone.append(offset)
+            return None
+        # Of an array: it is not among what the garbage collector walks, so that no finalizer in a cycle of garbage can
+        # still read a view of it after it was said to be gone.
+        number, self._next = self._next, self._next + 1
+        self._looks[number] = offset, weakref.ref(whole, partial(self._end, number))
+        view = memoryview(whole)
+        parts: list[Buffer] = []
+        start = 0
+        for length in lengths:
+            parts.append(view[start : start + length])
+            start += length
+        return parts[0], parts[1:]
+
+    def _end(self, number: int, _: object) -> None:
+        """Note that nothing is left of what was looked at; called by whichever thread let go of it."""
+        offset, _ = self._looks.pop(number)
+        self.gone.append(offset)
+
+    def take_gone(self) -> tuple[int, ...]:
+        """Return the slots that are looked at no longer, once."""
+        found = []
+        with contextlib.suppress(IndexError):  # other threads let go meanwhile
+            while True:
+                found.append(self.gone.popleft())
+        return tuple(found)
+
+    def slots(self) -> tuple[int, ...]:
+        """Return the slots that are looked at."""
+        return tuple({offset for offset, _ in list(self._looks.values())})
+
+    def _whole(self, offset: int, nbytes: int) -> Any:
+        """Return what there is in a slot; None: it cannot be looked at."""
+        try:
+            import numpy as np  # whoever has buffers outside a pickle has it, but for Arrow's
+        except ImportError:
+            return None
+        segment = self._memory.look(offset, nbytes) if self._memory is not None else None
+        return None if segment is None else np.frombuffer(segment, np.uint8, nbytes, offset % SEGMENT_BYTES)
