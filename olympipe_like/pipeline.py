@@ -51,6 +51,7 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
     - ``worker_retries``: how many workers an item may cost after the first, >= 0; 2 by default.
     - ``max_items_per_worker``, ``max_rss``: a worker process is replaced before it gets more items, or when it holds
       more memory (bytes, or a text like "2GB").
+    - ``copy``: False lets a process stage look at arrays in shared memory; they cannot be written to.
 
     Examples
     --------
