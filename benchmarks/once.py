@@ -21,6 +21,7 @@ MODULES = {
     "handwritten": "benchmarks.handwritten",
     "handwritten-memory": "benchmarks.handwritten_memory",
     "ours-threads": "benchmarks.ours_threads",
+    "ours-fused": "benchmarks.ours_fused",
     "olympipe": "benchmarks.olympipe22",
     "serial": "benchmarks.serial",
     "pescador": "benchmarks.pescador3",

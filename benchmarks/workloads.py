@@ -617,6 +617,9 @@ def keeping_memory(make: Callable[[int], Workload]) -> Callable[[int], Workload]
     return made
 
 
+PEERS = ("ours", "handwritten", "olympipe", "serial")
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """How to make a workload and with how many items; ``olympipe`` where the full number takes minutes."""
@@ -625,7 +628,7 @@ class Size:
     full: int
     quick: int
     olympipe: tuple[int, int] | None = None  # full, quick
-    peers: tuple[str, ...] = ("ours", "handwritten", "olympipe", "serial")
+    peers: tuple[str, ...] = PEERS
 
     def items(self, peer: str, *, quick: bool) -> int:
         full, fast = self.olympipe if peer == "olympipe" and self.olympipe else (self.full, self.quick)
@@ -633,11 +636,12 @@ class Size:
 
 
 MUXES = ("ours", "pescador")
-ARRAYS = ("ours", "handwritten", "handwritten-memory", "olympipe", "serial", "ours-threads")
+THREADS = (*PEERS, "ours-threads")
+ARRAYS = (*THREADS, "handwritten-memory")
 
 
 WORKLOADS: dict[str, Size] = {
-    "W1": Size(tiny, 2_000_000, 500_000, olympipe=(200_000, 40_000)),
+    "W1": Size(tiny, 2_000_000, 500_000, olympipe=(200_000, 40_000), peers=(*PEERS, "ours-fused")),
     "W2": Size(big_arrays, 400, 100, peers=ARRAYS),
     "W2m": Size(keeping_memory(big_arrays), 400, 100, peers=ARRAYS),
     "W2b": Size(small_arrays, 20_000, 3_000, peers=ARRAYS),
@@ -645,10 +649,10 @@ WORKLOADS: dict[str, Size] = {
     "W3b": Size(skewed_cpu, 1_000, 200),
     "W3b2": Size(skewed_cpu_two, 1_000, 200),
     "W4": Size(start_up, 10, 10),
-    "W5": Size(waiting, 500, 96),
+    "W5": Size(waiting, 500, 96, peers=THREADS),
     "W6": Size(latency, 400, 120),
-    "W7": Size(images, IMAGES, 48),
-    "W7m": Size(keeping_memory(images), IMAGES, 48),
+    "W7": Size(images, IMAGES, 48, peers=THREADS),
+    "W7m": Size(keeping_memory(images), IMAGES, 48, peers=THREADS),
     "W8": Size(leaving, 10, 10),
     "S1": Size(drawn, 200_000, 20_000, peers=MUXES),
     "S1w": Size(drawn_by_weight, 200_000, 20_000, peers=MUXES),
