@@ -66,6 +66,11 @@ def use(instead: ItemCodec) -> None:
     _instead = instead
 
 
+def says_its_end() -> bool:
+    """Whether the first of the parts that `encode` returns says itself where it ends, so that it may be padded."""
+    return _instead is None
+
+
 class _OneByOne:
     """Items that were pickled each for itself."""
 

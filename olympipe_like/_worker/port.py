@@ -12,7 +12,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import NO_STAGE, Path
 from olympipe_like._plan.layout import Label
 from olympipe_like._transport import store
-from olympipe_like._transport.codec import Buffer, DecodingError, decode
+from olympipe_like._transport.codec import Buffer, DecodingError, decode, says_its_end
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import (
     Allow,
@@ -181,7 +181,7 @@ class Port:
         if self.memory is None:
             self._tell("")
             return Parcel(lengths, None), parts
-        padding = -lengths[0] % _ALIGNED if len(parts) > 1 else 0  # behind its end a pickle may go on as it likes
+        padding = -lengths[0] % _ALIGNED if len(parts) > 1 and says_its_end() else 0
         slot = self._slot_for(total + padding)
         if slot is None:
             return Parcel(lengths, None), parts  # there is no shared memory

@@ -311,7 +311,7 @@ def test_who_keeps_everything_looks_at_no_more_than_a_fixed_amount(shared):
 
     assert all(right for _, right in results)
     views = sum(seen for seen, _ in results)
-    assert VIEWED_BYTES // (2 << 20) <= views < 200
+    assert VIEWED_BYTES // (4 << 20) <= views < 200
     assert max(held) < VIEWED_BYTES + (64 << 20)
 
 
