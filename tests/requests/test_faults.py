@@ -364,11 +364,13 @@ def test_a_client_that_is_cancelled_wakes_who_waits(broker, address, beside, eve
 
 
 def test_a_machine_without_a_target_is_refused_and_told_why(broker, work, machines, eventually):
+    work(same)
+    assert broker.apply(1) == 1
+
     machine = machines(1)
 
     eventually(lambda: "it answers requests of a Broker" in machine.text, 10)
-    work(same)
-    assert broker.apply(1) == 1
+    assert broker.apply(2) == 2
 
 
 def test_a_worker_with_a_target_is_refused_by_a_stage(address, machines, beside, caplog, eventually):
