@@ -296,7 +296,7 @@ class HubRun:
         worker.peer.send(wire.GoOn(command.worker, slot))
 
     def drop_frame(self, command: DropFrame) -> None:
-        self._crew.dropped(command.worker).send(wire.Drop(command.worker))
+        self._crew.relieve(command.worker).send(wire.Drop(command.worker))
 
     def stop_worker(self, command: StopWorker) -> None:
         worker = self._crew.workers.get(command.worker)

@@ -145,9 +145,9 @@ class HubWorkers:
             worker.busy += message.seconds
             worker.answered_at = monotonic()
         if not message.more:
-            self.dropped(identity)
+            self.relieve(identity)
 
-    def dropped(self, identity: WorkerId) -> Peer:
+    def relieve(self, identity: WorkerId) -> Peer:
         """Note that a worker has a frame less in hand; return how to talk to it."""
         worker = self.workers[identity]
         worker.in_hand -= 1
