@@ -19,7 +19,7 @@ from olympipe_like._remote.keys import PublicKey
 from olympipe_like._remote.run_link import RunLink, Worker
 from olympipe_like._remote.serialising import failure_of, from_worker, record_of, to_worker, with_failures
 from olympipe_like._remote.session import Buffer
-from olympipe_like._remote.speech import Says
+from olympipe_like._remote.speech import Ended, Says
 from olympipe_like._remote.vacancies import Vacancies
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.remote_messages import Based, Left, Lost, Noted, Seen
@@ -147,7 +147,15 @@ class Gateway:
                 raise ProtocolError("a message from a worker that never was")
             return  # its run is over
         if says is Says.ANSWERED:
-            self._answered(worker, values, payload)
+            try:
+                self._answered(worker, values, payload)
+            except ProtocolError:
+                # As if it had died of that frame: a machine that comes back and answers so again would get it for ever.
+                self._forget(worker)
+                ended = Ended(None, guest.pid, None, timed_out=False, excused=False)
+                identity = worker.identity
+                worker.link.tell(wire.Closed(identity) if worker.conduct.stopping else Lost(identity, *ended))
+                raise
             return
         if payload:
             raise ProtocolError(f"{says.name} with a payload")
