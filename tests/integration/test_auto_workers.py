@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -113,8 +114,9 @@ def test_too_few_descriptors_for_more_workers_are_a_warning(script):
 
 
 def test_progress_is_told_the_present_number():
-    seen = set()
-    pipe = Pipeline(range(400)).task(lambda number: time.sleep(0.01) or number, workers="auto")
+    seen = {0}
+    until_seen = itertools.takewhile(lambda _: max(seen) < 4, range(4000))
+    pipe = Pipeline(until_seen).task(lambda number: time.sleep(0.01) or number, workers="auto")
 
     pipe.wait_for_completion(auto_workers=4, progress=lambda report: seen.add(report.stages[1].workers))
 

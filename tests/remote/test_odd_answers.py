@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from olympipe_like import Pipeline, StageFailed
+from olympipe_like import Pipeline, StageFailed, WorkerLost
 from olympipe_like._remote import fields, temporary
 from olympipe_like._remote.speech import Says, pack
 from tests.remote.attacks import Peer
@@ -55,11 +55,23 @@ ODD = {
 
 
 @pytest.fixture
-def evil(address):
+def comes(address):
+    """Connects another machine that is allowed to."""
     hub, own = temporary._pair(address)
-    peer = Peer(address, hub.public, own)
-    yield peer
-    peer.close()
+    peers = []
+
+    def come():
+        peers.append(Peer(address, hub.public, own))
+        return peers[-1]
+
+    yield come
+    for each in peers:
+        each.close()
+
+
+@pytest.fixture
+def evil(comes):
+    return comes()
 
 
 def take_a_frame(evil):
@@ -84,6 +96,35 @@ def test_what_makes_no_sense_costs_the_peer_its_place_and_no_item(machines, hub,
     assert evil.is_thrown_out()
     machines(1)
     assert consumer.finish(15) == list(range(40))
+
+
+@pytest.mark.fault("B07")
+def test_an_item_whose_answers_never_make_sense_fails_the_run_as_if_it_ended_its_workers(hub, consume, comes):  # noqa: F811
+    consumer = consume(Pipeline(["it"]).task(str, executor=hub(), name="work", worker_retries=1))
+
+    # Twice for the item, twice more for what is to be said of it.
+    for _ in range(4):
+        evil = comes()
+        channel, number = take_a_frame(evil)
+        evil.say(channel, answer(number, more=True))
+        assert evil.is_thrown_out()
+
+    with pytest.raises(WorkerLost, match="stage 1/1 'work': .* gave up after 2 attempts"):
+        consumer.finish(15)
+
+
+@pytest.mark.fault("B07")
+def test_only_the_item_whose_answers_make_no_sense_is_dropped(machines, hub, consume, comes):  # noqa: F811
+    consumer = consume(Pipeline(range(3)).task(str, executor=hub(), worker_retries=1, on_error="skip"))
+
+    for _ in range(2):
+        evil = comes()
+        channel, number = take_a_frame(evil)
+        evil.say(channel, answer(number, more=True))
+        assert evil.is_thrown_out()
+
+    machines(1)
+    assert consumer.finish(15) == ["1", "2"]
 
 
 @pytest.mark.fault("B07")
