@@ -123,12 +123,20 @@ class AutoStage(ChangingStage):
     def advance(self) -> None:
         """As everywhere, and let go who is to leave."""
         super().advance()
-        if not self.ended and self.leaving:
-            self._account()
-            self.crew.dismiss(worker for worker in self.leaving if worker in self.crew)
-            self.leaving = {worker for worker in self.leaving if worker in self.crew}
-            self._asked = {worker: at for worker, at in self._asked.items() if worker in self.crew}
-            self._widen()
+        while self._let_go():
+            super().advance()  # nobody need wait any longer for those who had not come yet
+
+    def _let_go(self) -> bool:
+        """End those that are to leave and have nothing in hand; say whether there were any."""
+        if self.ended or not self.leaving:
+            return False
+        self._account()
+        before = len(self.crew)
+        self.crew.dismiss(worker for worker in self.leaving if worker in self.crew)
+        self.leaving = {worker for worker in self.leaving if worker in self.crew}
+        self._asked = {worker: at for worker, at in self._asked.items() if worker in self.crew}
+        self._widen()
+        return len(self.crew) < before
 
     # -- for those who decide ----------------------------------------------------------------------------------------
 

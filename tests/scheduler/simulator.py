@@ -371,7 +371,7 @@ class Simulation:
         )
         self._event(late)
         # Time alone may move workers; then windows change, and who is left may have to change frames.
-        moves = (c.StartWorker, c.StopWorker, c.DropFrame, c.RunFrame, c.AllowSource)
+        moves = (c.StartWorker, c.StopWorker, c.DropFrame, c.RunFrame, c.ContinueFrame, c.AllowSource)
         moves = moves if any(spec.auto for spec in self.specs) else ()
         effects = [command for command in self.commands if not isinstance(command, moves)]
         assert effects == [], f"a late answer of a lost worker had an effect: {effects}"

@@ -349,7 +349,8 @@ def test_one_that_dies_while_it_is_to_go_has_no_successor():
     assert run.run().values(2) == list(range(20))
 
 
-def test_one_that_rests_with_a_later_frame_takes_the_earlier_one_of_a_worker_that_has_no_successor():
+def both_in_parts():
+    """Return a run of one stage whose first worker has the first frame, and its second rests with a later one."""
     exploded = n.explode(n.source(range(2)), lambda value: [value] * 2, auto=True, queue_size=1)  # parts of one item
     run = Simulation(lay_out([exploded]), auto_workers=2, item_seconds=3.0)
     number = run.stage("explode")
@@ -364,6 +365,11 @@ def test_one_that_rests_with_a_later_frame_takes_the_earlier_one_of_a_worker_tha
     run.pull(0, 1)
     run.answer(second)
     assert run.workers[second].waits
+    return run, stage, first, second
+
+
+def test_one_that_rests_with_a_later_frame_takes_the_earlier_one_of_a_worker_that_has_no_successor():
+    run, stage, first, second = both_in_parts()
     stage.want(1)
     run.pass_time()
 
@@ -371,6 +377,21 @@ def test_one_that_rests_with_a_later_frame_takes_the_earlier_one_of_a_worker_tha
 
     assert DropFrame(second) in run.commands
     assert [command.frame.upto for command in run.commands if isinstance(command, RunFrame)] == [(1,)]  # all before 1
+    assert run.run().values(2) == [0, 0, 1, 1]
+
+
+def test_it_does_so_too_if_the_successor_is_let_go_before_it_was_given_anything(monkeypatch):
+    run, stage, first, second = both_in_parts()
+    monkeypatch.setattr(run.scheduler._staffing, "look", lambda at: stage.want(1))
+
+    run.lose(first)
+
+    assert [type(command) for command in run.commands if hasattr(command, "worker")] == [
+        StartWorker,
+        StopWorker,
+        DropFrame,
+        RunFrame,
+    ]
     assert run.run().values(2) == [0, 0, 1, 1]
 
 
