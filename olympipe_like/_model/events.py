@@ -36,6 +36,7 @@ class FrameReturned(NamedTuple):
     records: tuple[object, ...] = ()  # of items that were dropped; opaque here
     snapshot: object | None = None  # what the stage remembers now; None: no new one; empty: it cannot be kept
     rss: int = 0  # bytes of memory the worker holds, where asked for
+    same: bool = False  # the items are those of the frame it was given: its payload stands for both
 
 
 class WorkerReady(NamedTuple):

@@ -29,7 +29,6 @@ from olympipe_like._model.commands import (
 )
 from olympipe_like._model.events import (
     FrameConsumed,
-    FrameReturned,
     SourceEnded,
     SourcePulled,
     StopRequested,
@@ -164,20 +163,7 @@ class HubRun:
             if worker is None:
                 return
             frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
-            self._crew.answered(message)
-            event = FrameReturned(
-                at=monotonic(),
-                worker=message.worker,
-                frame=frame,
-                counts=message.counts,
-                seconds=message.seconds,
-                more=message.more,
-                done=message.done,
-                records=message.records,
-                snapshot=message.snapshot,
-                rss=message.rss,
-            )
-            self._handle(event)
+            self._handle(self._crew.answered(message, frame))
         elif isinstance(message, wire.Logged):
             self._logs.put(message)
         elif isinstance(message, wire.MemoryShort):

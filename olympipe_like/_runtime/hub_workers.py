@@ -10,7 +10,8 @@ from typing import Any
 from olympipe_like._executors.deadlines import Deadlines
 from olympipe_like._executors.processes import CannotStart, WorkerProcess
 from olympipe_like._model.commands import StartWorker
-from olympipe_like._model.events import WorkerLost
+from olympipe_like._model.events import FrameReturned, WorkerLost
+from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.stats import StageTally, WorkerTally
 from olympipe_like._runtime.hub_stall import StageProcess
@@ -77,6 +78,7 @@ class HubWorkers:
             memory=self._memory,
             cell=ProgressCell(),
             tells_rss=stage.spec.max_rss is not None,
+            refers=True,
         )
         return WorkerProcess(self._context, order, f"olympipe-{stage.label.name}-{slot}", self._forget_inherited)
 
@@ -136,8 +138,8 @@ class HubWorkers:
         self._deadlines.set_busy(identity, busy=True)
         return worker
 
-    def answered(self, message: Answered) -> None:
-        """Note that a worker is done with a frame, or a part of one."""
+    def answered(self, message: Answered, frame: Frame) -> FrameReturned:
+        """Note that a worker is done with a frame, or a part of one; return what the scheduler is told of it."""
         identity = message.worker
         worker = self.workers[identity]
         if worker.stage.gateway is not None:
@@ -146,6 +148,19 @@ class HubWorkers:
             worker.answered_at = monotonic()
         if not message.more:
             self.relieve(identity)
+        return FrameReturned(
+            at=monotonic(),
+            worker=identity,
+            frame=frame,
+            counts=message.counts,
+            seconds=message.seconds,
+            more=message.more,
+            done=message.done,
+            records=message.records,
+            snapshot=message.snapshot,
+            rss=message.rss,
+            same=message.same,
+        )
 
     def relieve(self, identity: WorkerId) -> Peer:
         """Note that a worker has a frame less in hand; return how to talk to it."""

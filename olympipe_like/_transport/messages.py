@@ -99,6 +99,7 @@ class Answered(NamedTuple):
     records: tuple[bytes, ...] = ()  # of items that were dropped
     snapshot: bytes | None = None  # what the stage remembers; None: no new one, b"": it cannot be kept
     rss: int = 0  # bytes of memory the worker holds, where asked for
+    same: bool = False  # the items are those of the frame, which is not sent back
 
 
 class Ready(NamedTuple):

@@ -25,6 +25,7 @@ from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder, in_epochs
+from olympipe_like._worker.passed_on import is_constant
 from olympipe_like._worker.port import NotBuilt, Port, SourcePort, Unreadable, unpack_chunk
 from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.sending import encode_chunk
@@ -50,6 +51,7 @@ class WorkerOrder(NamedTuple):
     tells_rss: bool = False  # how much memory it holds goes with every answer
     stacks: int | None = None  # descriptor to write the stacks of all threads to when asked by signal
     host: str = ""  # the machine, where it is not the caller's
+    refers: bool = False  # whom it answers can be told that a frame's items are those it was given
 
     @property
     def title(self) -> str:
@@ -181,7 +183,8 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
     for answer in answers:
         more = answer.more
         snapshot = program.snapshot(weight) if not more else None
-        reply, inline, skipped = _pack(order, port, program, answer, snapshot, began, skip)
+        same = order.refers and _is_same(message, answer)
+        reply, inline, skipped = _pack(order, port, program, answer, snapshot, began, skip, same=same)
         skip -= skipped
         # Now the last views of the frame end, but those that the user's code keeps: the answer can give its slot back.
         del answer
@@ -225,11 +228,28 @@ def _read(
     return chunk, unread
 
 
+def _is_same(message: Run, answer: Answer) -> bool:
+    """Whether an answer holds just what came in, as it came, and enough of it to be worth looking."""
+    in_memory = message.parcel is not None and message.parcel.offset is not None
+    return answer.same and in_memory and answer.chunk.failure is None and all(map(is_constant, answer.chunk.items))
+
+
 def _pack(
-    order: WorkerOrder, port: Port, program: Program, answer: Answer, snapshot: bytes | None, began: float, skip: int
+    order: WorkerOrder,
+    port: Port,
+    program: Program,
+    answer: Answer,
+    snapshot: bytes | None,
+    began: float,
+    skip: int,
+    *,
+    same: bool,
 ) -> tuple[Answered, list[Buffer], int]:
-    """Return an answer without its first ``skip`` items: the message, what goes behind it, how many were left out."""
-    answer, parts = program.encode(answer, order.title)
+    """Return an answer without its first ``skip`` items: the message, what goes behind it, how many were left out.
+
+    ``same``: nothing goes behind it.
+    """
+    answer, parts = program.encode(answer, order.title) if not same else (answer, [])
     chunk = answer.chunk
     skipped = min(skip, len(chunk.items))
     if skipped:
@@ -252,5 +272,6 @@ def _pack(
         tuple(record.pack() for record in answer.records),
         snapshot,
         resident_bytes() if order.tells_rss else 0,
+        same,
     )
     return reply, inline, skipped

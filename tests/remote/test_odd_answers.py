@@ -109,7 +109,7 @@ def test_an_item_whose_answers_never_make_sense_fails_the_run_as_if_it_ended_its
         evil.say(channel, answer(number, more=True))
         assert evil.is_thrown_out()
 
-    with pytest.raises(WorkerLost, match="stage 1/1 'work': .* gave up after 2 attempts"):
+    with pytest.raises(WorkerLost, match=r"stage 1/1 'work': .* gave up after 2 attempts"):
         consumer.finish(15)
 
 

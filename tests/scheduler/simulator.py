@@ -97,6 +97,7 @@ class Simulation:
         self.specs = [replace(spec, may_die=spec.role in works, worker_retries=worker_retries) for spec in stages]
         self.seed = seed
         self.random = Random(seed)
+        self.gave_up = False  # items that cost too many workers
         self.sources = sources or {}
         self.models = models or {}
         self.losses = losses
@@ -272,6 +273,7 @@ class Simulation:
         snapshot = None
         if self.specs[worker.stage].role is Role.SCAN and not more and self.random.random() < 0.4:
             snapshot = deepcopy(worker.model)
+        same = not more and self._passes_on(worker.stage, held.order.frame, part)
         ops = self.specs[worker.stage].ops
         worked = max(held.order.frame.count if held.order.frame else 0, len(part.items))
         spent = self.spent(number, worked)
@@ -279,14 +281,21 @@ class Simulation:
             e.FrameReturned(
                 at=self.now,
                 worker=number,
-                frame=self._frame(worker.stage, part),
+                frame=Frame(len(part.items), 0, part.upto) if same else self._frame(worker.stage, part),
                 counts=(OpCounts(0, len(part.items)),) * ops,
                 seconds=spent,
                 more=more,
                 done=done,
                 snapshot=snapshot,
+                same=same,
             )
         )
+
+    def _passes_on(self, stage: StageId, frame: Frame | None, part: Chunk) -> bool:
+        """Whether a worker says that its answer is the frame: it may, if that is so and it has one answer."""
+        if frame is None or self.specs[stage].parts or self.random.random() < 0.5:
+            return False
+        return part.failure is None and part == self._chunk(frame)
 
     def spent(self, number: WorkerId, items: int) -> float:
         """Return how many seconds a worker says that it was at its oldest frame."""
@@ -295,6 +304,7 @@ class Simulation:
     def _begin(self, worker: Worker, order: c.RunFrame) -> None:
         chunk = self._chunk(order.frame) if order.frame is not None else None
         for place in sorted(case.ordinal % READING for case in order.poison)[:1]:
+            self.gave_up = True
             path, _ = chunk.items[place]
             chunk = Chunk(chunk.items[:place], chunk.upto, Failed(path, "given up"))
         whole, worker.done = worker.model.run(chunk, order.leg)

@@ -381,7 +381,7 @@ def test_one_that_rests_with_a_later_frame_takes_the_earlier_one_of_a_worker_tha
 
 
 def test_it_does_so_too_if_the_successor_is_let_go_before_it_was_given_anything(monkeypatch):
-    run, stage, first, second = both_in_parts()
+    run, stage, first, _ = both_in_parts()
     monkeypatch.setattr(run.scheduler._staffing, "look", lambda at: stage.want(1))
 
     run.lose(first)

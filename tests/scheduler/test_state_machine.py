@@ -45,7 +45,6 @@ class Runs(RuleBasedStateMachine):
         self.expected = outcomes(drawn.leaves)
         self.run = Simulation(self.layout, seed=seed, worker_retries=retries)
         self.slow = set()
-        self.poisoned = False
         self.accused = Counter()  # (frame, item) -> workers it was known to have cost
 
     # -- what may happen ----------------------------------------------------------------------------------------------
@@ -159,7 +158,6 @@ class Runs(RuleBasedStateMachine):
             self.run.make_ready(number)
             self.run.workers[number].state = "dead"
             self.run.report_loss(number, ordinal=ordinal)
-            self.poisoned = True
 
     def accusable(self):
         found = []
@@ -197,7 +195,7 @@ class Runs(RuleBasedStateMachine):
         if self.run.failed is not None:
             return
         self.run.check_end()
-        if self.poisoned:
+        if self.run.gave_up:
             if not self.run.stopping:
                 self.what_was_delivered_is_the_beginning_of_what_must_be()
             return
