@@ -9,9 +9,10 @@ from olympipe_like._model.identity import StageId
 TARGET_SECONDS = 0.001
 """Work in one frame at each stage, to begin with."""
 
-MAX_SECONDS = 0.008
+MAX_SECONDS = 0.012
 """Work in one frame once there is much of it. A frame costs 0.2 to 0.5 ms of everybody's time on its way through the
-hub and back; 2 000 items of 1 ms on two workers and two cores took 1.6 s with 1 ms, 1.3 s with 8 ms."""
+hub and back; 2 000 items of 1 ms on two workers and two cores took 1.6 s with 1 ms, 1.3 s with 8 ms, 1.25 s with 12 and
+with 16 ms."""
 
 SHARE = 8
 """A frame holds at most one part in so many of the work each worker has done: at the end of a stream that many
@@ -28,11 +29,13 @@ START_ITEMS = 8
 """Items for each worker that may be on their way before any was answered: they travel one by one, and a window full of
 them would be all through before the first larger frame is."""
 
-DECAY = 0.8
-"""A costly item is believed at once and forgotten slowly: 10 cheap frames bring its cost down tenfold. With 0.9 one
-hiccup of a busy machine kept frames small for 30 frames, and small frames cost more than the hiccup."""
+BYTES_DECAY = 0.8
+"""How much of the largest item of late is still expected of the next frame: memory is bounded by the largest."""
 
-_ALL = 40  # to forget so often is to forget all
+HORIZON = 32
+"""An item's cost is the mean of about so many: slow frames are believed soon, a slow item among quick ones counts for
+no more than it costs. With the largest cost of late instead, frames of uneven items (one in twenty of 20 ms, the others
+of 0.75 ms) held one item nearly always, and such a stream took a tenth more time."""
 
 SHORT_SECONDS = 2 * MAX_SECONDS
 """Where workers share a stage, a second frame is sent ahead to one only while frames are shorter than this: slow items
@@ -42,25 +45,19 @@ are dealt greedily."""
 class _Cost:
     """What one stage has shown so far of what items cost it."""
 
-    __slots__ = ("basis", "items", "seconds", "work", "workers")
+    __slots__ = ("items", "seconds", "work", "workers")
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.seconds: float | None = None  # an item's; None: nothing was answered
-        self.basis = 1  # items in the frame that is known from
         self.work = 0.0  # seconds so far, of each worker
         self.items = 0  # answered so far
 
     def observe(self, seconds: float, items: int) -> None:
-        cost = seconds / max(items, 1)
-        if self.seconds is not None:
-            # By items, not by frames: one of a hundred items outweighs one of a single item, whose cost is mostly ours.
-            forgotten = self.seconds * DECAY ** min(max(items, 1) / self.basis, _ALL)
-            if forgotten > cost:
-                cost = forgotten
-            else:
-                self.basis = max(items, 1)
-        self.seconds = cost
+        known = self.seconds or 0.0
+        # By items, not by frames: one of a hundred items outweighs one of a single item, whose cost is mostly ours.
+        share = items / (items + min(self.items, HORIZON)) if items else 0.0
+        self.seconds = known + (seconds / max(items, 1) - known) * share
         self.work += seconds / self.workers
         self.items += items
 
@@ -69,7 +66,8 @@ class FrameSizer:
     """The frame size of one stream of frames, from what its stages report.
 
     Starts at one item and grows only after every stage of the stream has answered a frame, so that the first slow
-    item never has company. Follows the largest recent cost per item, so that skewed streams fall back at once.
+    item never has company. Follows what items cost of late, on average: slow ones travel alone, and a slow one among
+    quick ones keeps no more of them waiting than are done in some milliseconds.
     """
 
     def __init__(self) -> None:
@@ -93,7 +91,7 @@ class FrameSizer:
 
     def observe_bytes(self, nbytes: int, items: int) -> None:
         """Learn how many payload bytes stand for ``items`` of this stream."""
-        self._bytes = max(nbytes / max(items, 1), self._bytes * DECAY)
+        self._bytes = max(nbytes / max(items, 1), self._bytes * BYTES_DECAY)
         self._size = None
 
     def frame_seconds(self, stage: StageId) -> float | None:
@@ -125,7 +123,7 @@ class FrameSizer:
                 size = min(size, min(max(TARGET_SECONDS, cost.work / SHARE), MAX_SECONDS) / cost.seconds)
         if self._bytes > 0:
             size = min(size, TARGET_BYTES / self._bytes)
-        return max(1, int(size))
+        return max(1, int(size + 1e-6))  # a mean is a little off
 
 
 def frames_ahead(sizers: Iterable[FrameSizer], stage: StageId, *, alone: bool) -> int:
