@@ -16,11 +16,16 @@ from textwrap import dedent
 import pytest
 
 import olympipe_like
+from olympipe_like._runtime import preloading
 from tests import machine
 from tests.functions import Tally
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP, signal.SIGPIPE)
 SECONDS_TO_TIDY_UP = 2.0
+
+
+# Nearly every worker of a test imports its test's module, and so pytest: as with numpy, their hub does that for all.
+preloading._PRELOADABLE |= {"pytest": True, "hypothesis": True}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
