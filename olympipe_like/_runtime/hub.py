@@ -36,7 +36,6 @@ from olympipe_like._model.events import (
     WorkerReady,
 )
 from olympipe_like._model.failure import Failure, GivenUp
-from olympipe_like._model.frame import NO_FRAME
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.hub_remote import RemoteWorkers
@@ -44,9 +43,11 @@ from olympipe_like._runtime.hub_stall import HubStall
 from olympipe_like._runtime.hub_workers import HubWorker, HubWorkers
 from olympipe_like._runtime.log_records import LogQueue
 from olympipe_like._runtime.obituary import given_up, no_room, not_started, too_many, unbalanced, worker_lost
+from olympipe_like._runtime.openings import Openings
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
+from olympipe_like._runtime.telling import delivered_of, frame_of, packed, run_of
 from olympipe_like._runtime.vault import SLOTS_AHEAD, Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
@@ -67,6 +68,7 @@ class HubRun:
         self._vault = Vault(descriptors.pop(0) if order.has_memory else None, order.limits.memory)
         gateways = [descriptors.pop(0) for _ in range(order.gateways)]
         self._crew = HubWorkers(order, context, self._vault.memory, self._close_inherited)
+        self._openings = Openings()
         self._sources: dict[StageId, Peer] = {}
         self._ended_sources: set[StageId] = set()
         self._failure: Failure | None = None
@@ -103,7 +105,11 @@ class HubRun:
             interval = self._order.status_interval
             due = monotonic() + interval if interval else None
             while not self._over:
-                self._peers.wait_until(due, self._stall.due, self._crew.next_look(), self._driver.due)
+                if self._openings:
+                    self._peers.wait(0)
+                    self._start_next()
+                else:
+                    self._peers.wait_until(due, self._stall.due, self._crew.next_look(), self._driver.due)
                 self._driver.pass_time(monotonic(), self._crew.take_refused())
                 self._crew.end_overdue()
                 if (found := self._stall.look(monotonic())) is not None:
@@ -218,6 +224,14 @@ class HubRun:
         if self._remote.runs(stage, command.slot):
             self._remote.start(stage, command)
             return
+        self._openings.add(command)
+
+    def _start_next(self) -> None:
+        """Start a process that was asked for, unless the run has ended or nobody wants it any more."""
+        if self._over or not self._openings:
+            return
+        command, held = self._openings.take()
+        stage = self._stages[command.stage]
         process = self._crew.hire(stage, command)
         if isinstance(process, CannotStart):
             self._logs.note(logging.WARNING, no_room(process.__cause__), stage.label.name)
@@ -226,6 +240,11 @@ class HubRun:
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
         self._crew.add(command.worker, HubWorker(stage, command.slot, peer, process))
         self._peers.watch(process.death_handle, partial(self._died, command.worker))
+        for each in held:
+            if isinstance(each, RunFrame):
+                self.run_frame(each)
+            else:
+                self.restore(each)
 
     def _start_source(self, stage: HubStage) -> None:
         source = stage.spec.id
@@ -240,38 +259,25 @@ class HubRun:
         self._control.close()
 
     def run_frame(self, command: RunFrame) -> None:
+        if self._openings.hold(command):
+            return
         worker = self._crew.gave(command.worker)
-        frame = command.frame if command.frame is not None else NO_FRAME
-        parcel, payload = self._vault.hand(worker.peer, frame, looks=worker.stage.looks)
-        message = wire.Run(
-            worker=command.worker,
-            leg=command.leg,
-            ended=command.frame is None,
-            parcel=parcel,
-            skip=frame.skip,
-            length=frame.count,
-            prefix=frame.prefix,
-            upto=frame.upto,
-            failure=_packed(frame.failure) if frame.failure is not None else None,
-            part_items=command.part_items,
-            skip_items=command.skip_items,
-            slot=self._vault.grant(worker.peer, command.stage, worker.in_hand),
-            careful=command.careful,
-            rehearsed=command.rehearsed,
-            poison=tuple((case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison),
-            replay=command.replay,
-        )
-        worker.peer.send(message, payload)
+        parcel, payload = self._vault.hand(worker.peer, frame_of(command), looks=worker.stage.looks)
+        slot = self._vault.grant(worker.peer, command.stage, worker.in_hand)
+        poison = tuple((case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison)
+        worker.peer.send(run_of(command, parcel, slot, poison), payload)
 
     def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
         host = self._remote.hosts.get((stage.spec.id, case.pid), "")
         return given_up(stage.label, case, stage.timeout, host).pack()
 
     def restore(self, command: RestoreWorker) -> None:
-        self._crew.workers[command.worker].peer.send(wire.Restore(command.worker, _packed(command.snapshot)))
+        if self._openings.hold(command):
+            return
+        self._crew.workers[command.worker].peer.send(wire.Restore(command.worker, packed(command.snapshot)))
 
     def report_dropped(self, command: ReportDropped) -> None:
-        self._results.send(wire.Dropped(tuple(_packed(record) for record in command.records)))
+        self._results.send(wire.Dropped(tuple(packed(record) for record in command.records)))
 
     def give_up(self, command: GiveUp) -> None:
         self._fail(too_many(command, {stage.spec.id: stage.label for stage in self._order.stages}))
@@ -285,6 +291,8 @@ class HubRun:
         self._crew.relieve(command.worker).send(wire.Drop(command.worker))
 
     def stop_worker(self, command: StopWorker) -> None:
+        if self._openings.drop(command.worker):
+            return
         worker = self._crew.workers.get(command.worker)
         if worker is not None and not worker.stopping:
             worker.stopping = True
@@ -301,12 +309,8 @@ class HubRun:
         self._sources[command.source].send(wire.Stop(WorkerId(-1)))
 
     def deliver(self, command: Deliver) -> None:
-        frame = command.frame
-        parcel, payload = self._vault.open(frame)
-        failure = _packed(frame.failure) if frame.failure is not None else None
-        self._results.send(
-            wire.Delivered(command.sink, parcel, frame.skip, frame.count, frame.prefix, failure), payload
-        )
+        parcel, payload = self._vault.open(command.frame)
+        self._results.send(delivered_of(command, parcel), payload)
 
     def end_sink(self, command: EndSink) -> None:
         self._results.send(wire.SinkEnded(command.sink))
@@ -374,11 +378,6 @@ class HubRun:
         self._kill_all()
         self._peers.close()
         self._vault.close()
-
-
-def _packed(record: object) -> bytes:
-    assert isinstance(record, bytes)
-    return record
 
 
 def _nothing() -> None:

@@ -1,0 +1,45 @@
+"""Workers that are asked for and not started yet, and what they are to be told once they are."""
+
+from __future__ import annotations
+
+from olympipe_like._model.commands import RestoreWorker, RunFrame, StartWorker
+from olympipe_like._model.identity import WorkerId
+
+
+class Openings:
+    """Lets the hub start one process at a time and hear the others in between.
+
+    A process takes some milliseconds to start. If all were started at once the first would wait for the last one until
+    it is given anything, and the caller for the first result.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[WorkerId, StartWorker] = {}
+        self._held: dict[WorkerId, list[RunFrame | RestoreWorker]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._asked)
+
+    def add(self, command: StartWorker) -> None:
+        """Take note of a worker that is to be started."""
+        self._asked[command.worker] = command
+        self._held[command.worker] = []
+
+    def hold(self, command: RunFrame | RestoreWorker) -> bool:
+        """Keep what a worker is told if it has not been started; say whether that is so."""
+        held = self._held.get(command.worker)
+        if held is None:
+            return False
+        held.append(command)
+        return True
+
+    def drop(self, worker: WorkerId) -> bool:
+        """Forget a worker that has not been started and is not wanted any more; say whether that is so."""
+        self._held.pop(worker, None)
+        return self._asked.pop(worker, None) is not None
+
+    def take(self) -> tuple[StartWorker, list[RunFrame | RestoreWorker]]:
+        """Return who is to be started next, and what it is to be told: each stage's first worker before any second."""
+        command = min(self._asked.values(), key=lambda each: each.slot)
+        del self._asked[command.worker]
+        return command, self._held.pop(command.worker)

@@ -1,0 +1,90 @@
+"""Workers are started one after the other, and the first ones are at work meanwhile."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from olympipe_like import Pipeline
+from olympipe_like._model.commands import RestoreWorker, RunFrame, StartWorker
+from olympipe_like._model.identity import StageId, WorkerId
+from olympipe_like._runtime.openings import Openings
+
+pytestmark = pytest.mark.timeout(60)
+
+MANY = 20  # it takes more than 50 ms to start so many
+
+
+class Counting:
+    """Returns how many workers have been started when it is called."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / str(os.getpid())).touch()
+
+    def __call__(self, item):
+        return len(list(self.folder.iterdir()))
+
+
+def test_the_first_result_does_not_wait_for_the_last_worker(tmp_path):
+    counts = Pipeline(range(200)).class_task(Counting, "__call__", [tmp_path], workers=MANY).wait_for_result()
+
+    assert counts[0] < MANY
+    assert len(counts) == 200
+
+
+def test_nor_do_later_stages(tmp_path):
+    pipe = Pipeline(range(200)).task(int, workers=MANY).class_task(Counting, "__call__", [tmp_path], workers=MANY)
+
+    with pipe.run() as run:
+        assert next(iter(run)) < MANY
+
+
+def test_a_run_may_be_left_before_all_have_been_started():
+    for _ in Pipeline(range(200)).task(int, workers=MANY).task(int, workers=MANY):
+        break
+
+
+def test_a_run_may_end_before_all_have_been_started():
+    assert Pipeline([1]).task(str, workers=MANY).wait_for_result() == ["1"]
+    with pytest.raises(ValueError, match="invalid literal"):
+        Pipeline(["x"]).task(int, workers=MANY).wait_for_result()
+
+
+# -- who is started, and is told what ---------------------------------------------------------------------------------
+
+
+def start(worker, slot):
+    return StartWorker(WorkerId(worker), StageId(1), slot)
+
+
+def run(worker):
+    return RunFrame(WorkerId(worker), StageId(1), 0, None, 1)
+
+
+def test_first_workers_of_stages_come_first_and_are_told_what_they_were_to_be_told():
+    openings = Openings()
+    for worker, slot in [(0, 0), (1, 1), (2, 0)]:
+        openings.add(start(worker, slot))
+    restore = RestoreWorker(WorkerId(2), b"")
+    assert openings.hold(restore)
+    assert openings.hold(run(2))
+    assert not openings.hold(run(3))
+
+    assert openings.take() == (start(0, 0), [])
+    assert openings.take() == (start(2, 0), [restore, run(2)])
+    assert not openings.hold(run(2))
+    assert openings.take() == (start(1, 1), [])
+    assert not openings
+
+
+def test_who_is_stopped_before_is_never_started():
+    openings = Openings()
+    openings.add(start(0, 0))
+    openings.hold(run(0))
+
+    assert openings.drop(WorkerId(0))
+
+    assert not openings
+    assert not openings.drop(WorkerId(0))
