@@ -91,9 +91,11 @@ def main(order: WorkerOrder, sock: socket.socket) -> NoReturn:
 def _is_orphan(port: Port) -> bool:
     """Whether the hub is gone, so that nobody is left to tell anything."""
     try:
-        return port.connection.poll() is None
+        while port.connection.poll() is not None:
+            pass  # what it said before
     except (EOFError, OSError):
         return True
+    return False
 
 
 def _live(order: WorkerOrder, port: Port) -> None:
