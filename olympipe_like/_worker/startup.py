@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import sys
+from functools import cache
 from typing import NamedTuple
 
 from olympipe_like._worker.interrupts import ignore_interrupts
@@ -46,18 +47,26 @@ class Surroundings(NamedTuple):
             os.environ.update(self.environment)
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def die_with(parent: int) -> None:
     """Ask the kernel to kill this process when its parent dies, even while it computes in C."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before it was asked
 
 
 def keep_large_blocks() -> None:
-    """Tell glibc not to give large blocks back: arrays of 1 MiB would fault anew at each stage (248 to 900 MiB/s)."""
+    """Tell glibc not to give large blocks back: arrays of 1 MiB would fault anew at each stage (248 to 900 MiB/s).
+
+    Forks inherit it.
+    """
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
+        libc = _libc()
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
             libc.mallopt(_M_TRIM_THRESHOLD, 512 << 20)
@@ -79,7 +88,6 @@ def prepare(parent: int, surroundings: Surroundings, stacks: int | None) -> None
     ignore_interrupts()
     show_on_signal(stacks)
     die_with(parent)
-    keep_large_blocks()
     if sys.stderr is not None:
         faulthandler.enable()
     surroundings.take_over()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
@@ -66,6 +67,7 @@ class Peer:
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.rcvtimeo = 5000
+        self.socket.sndtimeo = 2000  # ZeroMQ gives up a connection that was refused, and then waits for ever
         if own is not None and hub is not None:
             self.socket.curve_serverkey = hub.encode()
             self.socket.curve_publickey, self.socket.curve_secretkey = own.public.encode(), own.secret.encode()
@@ -74,6 +76,11 @@ class Peer:
 
     def send(self, *frames: bytes) -> None:
         self.socket.send_multipart(frames)
+
+    def try_to_send(self, *frames: bytes) -> None:
+        """As `send`, unless the connection was refused before a word was said."""
+        with contextlib.suppress(zmq.Again):
+            self.send(*frames)
 
     def receive(self, seconds: float = 5.0):
         """Return the next packet's envelope and data; None if nothing comes."""

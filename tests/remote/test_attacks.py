@@ -89,8 +89,8 @@ def peer(address):
 def test_a_stranger_without_encryption_is_not_heard(run, address, canary, caplog, eventually):
     stranger = Peer(address, None, None)
     with caplog.at_level(logging.WARNING, "olympipe_like"):
-        stranger.send(canary.pickled())
-        stranger.send(Envelope(Kind.HELLO).pack(4), canary.pickled()[:4])
+        stranger.try_to_send(canary.pickled())
+        stranger.try_to_send(Envelope(Kind.HELLO).pack(4), canary.pickled()[:4])
 
         assert stranger.receive(2) is None
         run()
@@ -103,7 +103,7 @@ def test_a_key_that_is_not_allowed_is_not_heard_and_told_of_once_a_minute(run, p
     with caplog.at_level(logging.WARNING, "olympipe_like"):
         for _ in range(5):
             stranger = peer(own=make_pair("mallory"))
-            stranger.send(canary.pickled())
+            stranger.try_to_send(canary.pickled())
             assert stranger.receive(0.5) is None
 
         eventually(lambda: "refused" in caplog.text)
@@ -115,7 +115,7 @@ def test_a_key_that_is_not_allowed_is_not_heard_and_told_of_once_a_minute(run, p
 @pytest.mark.fault("B02")
 def test_who_expects_another_hub_does_not_speak_to_this_one(run, peer):
     mistaken = peer(hub=make_pair("other").public)
-    mistaken.send(Envelope(Kind.HELLO).pack(0), b"")
+    mistaken.try_to_send(Envelope(Kind.HELLO).pack(0), b"")
 
     assert mistaken.receive(2) is None
 
