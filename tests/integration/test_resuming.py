@@ -141,7 +141,7 @@ def check_chain(source, steps, cuts, executors, *, workers=(1, 2, 3, 1)):
 
 
 @pytest.mark.timeout(180)
-@settings(relaxed, max_examples=400)
+@settings(relaxed, max_examples=200)
 @given(source=sources, steps=steps, cuts=cuts)
 def test_random_chains_go_on_where_they_were(source, steps, cuts):
     check_chain(source, steps, cuts, ["inline"] * (len(cuts) + 1))
@@ -506,15 +506,15 @@ def test_a_state_that_follows_a_state_costs_no_more():
     def build(data, fn):
         return Pipeline(data).task(fn).filter(f.is_even).shuffle(100).batch(10)
 
-    data, called, state = Counted(20_000), [], None
-    for _ in range(30):
+    data, called, state, times = Counted(20_000), [], None, 15
+    for _ in range(times):
         with build(data, called.append).run(executor="inline") as run:
             if state is not None:
                 run.load_state_dict(state)
             assert len(list(islice(run, 10))) == 10
             state = run.state_dict()
 
-    assert len(called) < 30 * 2 * 100 * (log(100) + 10)
+    assert len(called) < times * 2 * 100 * (log(100) + 10)
 
 
 def test_a_mux_is_not_drawn_from_its_beginning(tmp_path):
