@@ -107,7 +107,7 @@ class HubRun:
             while not self._over:
                 if self._openings:
                     self._peers.wait(0)
-                    self._start_next()
+                    self._start_some()
                 else:
                     self._peers.wait_until(due, self._stall.due, self._crew.next_look(), self._driver.due)
                 self._driver.pass_time(monotonic(), self._crew.take_refused())
@@ -226,11 +226,13 @@ class HubRun:
             return
         self._openings.add(command)
 
-    def _start_next(self) -> None:
-        """Start a process that was asked for, unless the run has ended or nobody wants it any more."""
-        if self._over or not self._openings:
-            return
-        command, held = self._openings.take()
+    def _start_some(self) -> None:
+        """Start some of the processes that were asked for, unless the run has ended."""
+        for command, held in self._openings.take() if not self._over else ():
+            self._start(command, held)
+
+    def _start(self, command: StartWorker, told: list[RunFrame | RestoreWorker]) -> None:
+        """Start a process and let it know what it was told meanwhile."""
         stage = self._stages[command.stage]
         process = self._crew.hire(stage, command)
         if isinstance(process, CannotStart):
@@ -240,7 +242,7 @@ class HubRun:
         peer = self._peers.add(process.channel, self._from_worker, process.kill)
         self._crew.add(command.worker, HubWorker(stage, command.slot, peer, process))
         self._peers.watch(process.death_handle, partial(self._died, command.worker))
-        for each in held:
+        for each in told:
             if isinstance(each, RunFrame):
                 self.run_frame(each)
             else:

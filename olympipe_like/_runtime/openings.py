@@ -5,9 +5,14 @@ from __future__ import annotations
 from olympipe_like._model.commands import RestoreWorker, RunFrame, StartWorker
 from olympipe_like._model.identity import WorkerId
 
+AT_A_TIME = 4
+"""Workers of a stage that are started before the others are heard again, but for the first, which is started alone.
+After each fork the hub's memory is copied again, page by page, as it works on: with 32 workers 500 sleeps of 10 ms took
+380 ms if it heard the others after every fork, 340 if after all of them, and take 350 like this."""
+
 
 class Openings:
-    """Lets the hub start one process at a time and hear the others in between.
+    """Lets the hub start some processes at a time and hear the others in between.
 
     A process takes some milliseconds to start. If all were started at once the first would wait for the last one until
     it is given anything, and the caller for the first result.
@@ -38,8 +43,12 @@ class Openings:
         self._held.pop(worker, None)
         return self._asked.pop(worker, None) is not None
 
-    def take(self) -> tuple[StartWorker, list[RunFrame | RestoreWorker]]:
-        """Return who is to be started next, and what it is to be told: each stage's first worker before any second."""
-        command = min(self._asked.values(), key=lambda each: each.slot)
-        del self._asked[command.worker]
-        return command, self._held.pop(command.worker)
+    def take(self) -> list[tuple[StartWorker, list[RunFrame | RestoreWorker]]]:
+        """Return who is to be started next, and what each is to be told: the first workers of all stages come first."""
+        least = min(map(_turn, self._asked.values()), default=0)
+        commands = [command for command in self._asked.values() if _turn(command) == least]
+        return [(self._asked.pop(command.worker), self._held.pop(command.worker)) for command in commands]
+
+
+def _turn(command: StartWorker) -> int:
+    return -(-command.slot // AT_A_TIME)

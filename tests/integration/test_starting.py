@@ -1,4 +1,4 @@
-"""Workers are started one after the other, and the first ones are at work meanwhile."""
+"""Workers are started some at a time, and the first ones are at work meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from olympipe_like import Pipeline
 from olympipe_like._model.commands import RestoreWorker, RunFrame, StartWorker
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._runtime.openings import Openings
+from olympipe_like._runtime.openings import AT_A_TIME, Openings
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -65,18 +65,19 @@ def run(worker):
 
 def test_first_workers_of_stages_come_first_and_are_told_what_they_were_to_be_told():
     openings = Openings()
-    for worker, slot in [(0, 0), (1, 1), (2, 0)]:
+    for worker, slot in enumerate([0, 1, 2, 3, 4, 5, 0]):
         openings.add(start(worker, slot))
-    restore = RestoreWorker(WorkerId(2), b"")
+    restore = RestoreWorker(WorkerId(6), b"")
     assert openings.hold(restore)
-    assert openings.hold(run(2))
-    assert not openings.hold(run(3))
+    assert openings.hold(run(6))
+    assert not openings.hold(run(7))
 
-    assert openings.take() == (start(0, 0), [])
-    assert openings.take() == (start(2, 0), [restore, run(2)])
-    assert not openings.hold(run(2))
-    assert openings.take() == (start(1, 1), [])
+    assert openings.take() == [(start(0, 0), []), (start(6, 0), [restore, run(6)])]
+    assert not openings.hold(run(6))
+    assert openings.take() == [(start(slot, slot), []) for slot in range(1, 1 + AT_A_TIME)]
+    assert openings.take() == [(start(5, 5), [])]
     assert not openings
+    assert openings.take() == []
 
 
 def test_who_is_stopped_before_is_never_started():
