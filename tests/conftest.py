@@ -24,7 +24,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal
 SECONDS_TO_TIDY_UP = 2.0
 
 
-# Nearly every worker of a test imports its test's module, and so pytest: as with numpy, their hub does that for all.
+# Nearly every worker of a test imports its test's module, and so pytest: as with numpy, their hub does that for all. It is
+# no longer the hub of a user, without any module of theirs, but that is what the tests that run scripts have.
 preloading._PRELOADABLE |= {"pytest": True, "hypothesis": True}
 
 

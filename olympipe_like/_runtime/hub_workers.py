@@ -1,4 +1,4 @@
-"""The processes of one run: forked by the hub, watched, ended. Knows neither frames nor what they mean."""
+"""The processes of one run: forked by the hub, watched, ended. Opens no frame and decides nothing about them."""
 
 from __future__ import annotations
 

@@ -54,10 +54,12 @@ class _Cost:
         self.items = 0  # answered so far
 
     def observe(self, seconds: float, items: int) -> None:
+        if not items:
+            return  # a part of an answer that nothing was in
         known = self.seconds or 0.0
         # By items, not by frames: one of a hundred items outweighs one of a single item, whose cost is mostly ours.
-        share = items / (items + min(self.items, HORIZON)) if items else 0.0
-        self.seconds = known + (seconds / max(items, 1) - known) * share
+        share = items / (items + min(self.items, HORIZON))
+        self.seconds = known + (seconds / items - known) * share
         self.work += seconds / self.workers
         self.items += items
 

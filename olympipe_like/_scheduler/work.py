@@ -67,6 +67,7 @@ class WorkStage(Stage):
         if self._release is not None:
             task.counts.append(event.counts)
         span = event.frame.count if self._release is not None else task.frame.span if task.frame is not None else 0
+        assert not event.same or self._release is None
         frame = task.frame if event.same and task.frame is not None else event.frame.spanning(span)
         self.ledger.payloads.hold(frame)
         late = self.ended or (self._last is not None and task.key > self._last)

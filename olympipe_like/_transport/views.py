@@ -52,6 +52,25 @@ class Views:
             start += length
         return parts[0], parts[1:]
 
+    def hold(self, offset: int | None, lengths: Sequence[int], parts: Sequence[Buffer]) -> bool:
+        """Whether a pickle and the buffers outside it are what is in a slot that is looked at.
+
+        The pickle byte for byte. The buffers by their place: it is mapped for reading only, so they are as they came.
+        """
+        whole = self._whole(offset, sum(lengths)) if offset is not None and len(parts) == len(lengths) > 1 else None
+        if whole is None:
+            return False
+        pickled, there = memoryview(parts[0]), memoryview(whole)
+        size = pickled.nbytes
+        if size > lengths[0] or there[:size] != pickled or any(there[size : lengths[0]]):
+            return False
+        place = _address(whole) + lengths[0]
+        for part, length in zip(parts[1:], lengths[1:], strict=True):
+            if memoryview(part).nbytes != length or _address(part) != place:
+                return False
+            place += length
+        return True
+
     def _end(self, number: int, _: object) -> None:
         """Note that nothing is left of what was looked at; called by whichever thread let go of it."""
         offset, _ = self._looks.pop(number)
@@ -77,3 +96,10 @@ class Views:
             return None
         segment = self._memory.look(offset, nbytes) if self._memory is not None else None
         return None if segment is None else np.frombuffer(segment, np.uint8, nbytes, offset % SEGMENT_BYTES)
+
+
+def _address(buffer: Buffer) -> int:
+    import numpy as np  # as above
+
+    address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
+    return address

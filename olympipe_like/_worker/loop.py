@@ -25,7 +25,6 @@ from olympipe_like._worker import output
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder, in_epochs
-from olympipe_like._worker.passed_on import is_constant
 from olympipe_like._worker.port import NotBuilt, Port, SourcePort, Unreadable, unpack_chunk
 from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.sending import encode_chunk
@@ -185,8 +184,7 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
     for answer in answers:
         more = answer.more
         snapshot = program.snapshot(weight) if not more else None
-        same = order.refers and _is_same(message, answer)
-        reply, inline, skipped = _pack(order, port, program, answer, snapshot, began, skip, same=same)
+        reply, inline, skipped = _pack(order, port, program, message, answer, snapshot, began, skip)
         skip -= skipped
         # Now the last views of the frame end, but those that the user's code keeps: the answer can give its slot back.
         del answer
@@ -230,35 +228,27 @@ def _read(
     return chunk, unread
 
 
-def _is_same(message: Run, answer: Answer) -> bool:
-    """Whether an answer holds just what came in, as it came, and enough of it to be worth looking."""
-    in_memory = message.parcel is not None and message.parcel.offset is not None
-    return answer.same and in_memory and answer.chunk.failure is None and all(map(is_constant, answer.chunk.items))
-
-
 def _pack(
     order: WorkerOrder,
     port: Port,
     program: Program,
+    message: Run,
     answer: Answer,
     snapshot: bytes | None,
     began: float,
     skip: int,
-    *,
-    same: bool,
 ) -> tuple[Answered, list[Buffer], int]:
-    """Return an answer without its first ``skip`` items: the message, what goes behind it, how many were left out.
-
-    ``same``: nothing goes behind it.
-    """
-    answer, parts = program.encode(answer, order.title) if not same else (answer, [])
+    """Return an answer without its first ``skip`` items: the message, what goes behind it, how many were left out."""
+    answer, parts = program.encode(answer, order.title)
     chunk = answer.chunk
     skipped = min(skip, len(chunk.items))
     if skipped:
         # Only now: who was told of them before counted what could be sent.
         rest = chunk.view(skipped, len(chunk.items) - skipped, ())
         chunk, parts = encode_chunk(rest, order.label, order.title)
-    parcel, inline = port.place(parts) if parts else (None, [])
+    whole = not answer.more and not skipped and chunk.failure is None and chunk.upto == message.upto
+    same = order.refers and whole and message.parcel is not None and port.holds(message.parcel, parts)
+    parcel, inline = port.place(parts) if parts and not same else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
     reply = Answered(
         order.worker,

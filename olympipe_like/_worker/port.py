@@ -172,6 +172,10 @@ class Port:
         self._returned.clear()
         return returned if self.views is None else returned + self.views.take_gone()
 
+    def holds(self, parcel: Parcel, parts: list[Buffer]) -> bool:
+        """Whether a frame's bytes are those of one that was lent, its large buffers at their very place."""
+        return parcel.lent and self.views is not None and self.views.hold(parcel.offset, parcel.lengths, parts)
+
     def place(self, parts: list[Buffer]) -> tuple[Parcel, list[Buffer]]:
         """Put a frame's bytes where they travel best; return the parcel and what must go with the message."""
         lengths = tuple(memoryview(part).nbytes for part in parts)

@@ -52,7 +52,6 @@ class Answer(NamedTuple):
     more: bool  # another part follows
     done: bool  # the stage wants no more input
     records: tuple[Failure, ...]  # of items that were dropped
-    same: bool = False  # the items are the frame's, as far as they were not changed
 
 
 class Program:
@@ -220,7 +219,6 @@ class Program:
         items not to be run, and what is to be said of them instead; ``unread``: the same of those in the chunk, by
         index, that nobody can build.
         """
-        given = chunk
         if chunk is not None and unread:
             if self._steps[0].meets_each:
                 poison = {**poison, **unread}  # the first step counts from 0 as they do
@@ -231,7 +229,7 @@ class Program:
         parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
         try:
             for part, more in parts:
-                yield self._answer(part, more=more, same=part is given)
+                yield self._answer(part, more=more)
         finally:
             self.forget()
 
@@ -269,7 +267,7 @@ class Program:
             out = await step.run_async(out) if isinstance(step, PerItem) else step.run(out, 0)
         return self._answer(out, more=False)
 
-    def _answer(self, chunk: Chunk, *, more: bool, same: bool = False) -> Answer:
+    def _answer(self, chunk: Chunk, *, more: bool) -> Answer:
         records: tuple[Failure, ...] = ()
         counts = []
         for step, attempts in zip(self._steps, self._attempts, strict=True):
@@ -277,7 +275,7 @@ class Program:
             records += failed
             made = step.take_counts()
             counts.append(made._replace(retried=retried) if retried else made)
-        return Answer(chunk, tuple(counts), more, any(step.done for step in self._steps), records, same)
+        return Answer(chunk, tuple(counts), more, any(step.done for step in self._steps), records)
 
     def _flow(self, start: int, chunk: Chunk, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
         """Send a chunk through the steps from ``start`` on; explodes turn it into several."""

@@ -55,8 +55,8 @@ def test_a_run_may_end_before_all_have_been_started():
 # -- who is started, and is told what ---------------------------------------------------------------------------------
 
 
-def start(worker, slot):
-    return StartWorker(WorkerId(worker), StageId(1), slot)
+def start(worker, slot, stage=1):
+    return StartWorker(WorkerId(worker), StageId(stage), slot)
 
 
 def run(worker):
@@ -65,19 +65,31 @@ def run(worker):
 
 def test_first_workers_of_stages_come_first_and_are_told_what_they_were_to_be_told():
     openings = Openings()
-    for worker, slot in enumerate([0, 1, 2, 3, 4, 5, 0]):
-        openings.add(start(worker, slot))
+    commands = [start(worker, worker) for worker in range(6)] + [start(6, 0, stage=2)]
+    for command in commands:
+        openings.add(command)
     restore = RestoreWorker(WorkerId(6), b"")
     assert openings.hold(restore)
     assert openings.hold(run(6))
     assert not openings.hold(run(7))
 
-    assert openings.take() == [(start(0, 0), []), (start(6, 0), [restore, run(6)])]
+    assert openings.take() == [(commands[0], []), (commands[6], [restore, run(6)])]
     assert not openings.hold(run(6))
-    assert openings.take() == [(start(slot, slot), []) for slot in range(1, 1 + AT_A_TIME)]
-    assert openings.take() == [(start(5, 5), [])]
+    assert openings.take() == [(each, []) for each in commands[1 : 1 + AT_A_TIME]]
+    assert openings.take() == [(commands[5], [])]
     assert not openings
     assert openings.take() == []
+
+
+def test_nobody_waits_for_those_who_are_asked_for_later():
+    openings = Openings()
+    for worker in range(1 + AT_A_TIME):
+        openings.add(start(worker, worker))
+    openings.take()
+    openings.add(start(20, 0))  # a successor
+
+    assert [command.slot for command, _ in openings.take()] == list(range(1, 1 + AT_A_TIME))
+    assert [command.worker for command, _ in openings.take()] == [20]
 
 
 def test_who_is_stopped_before_is_never_started():

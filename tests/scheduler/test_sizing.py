@@ -107,6 +107,7 @@ def test_a_frame_of_many_cheap_items_outweighs_the_first_one():
 def test_parts_without_items_say_nothing_of_what_an_item_costs(sizer):
     sizer.observe(FIRST, seconds=0.0, items=1)
     sizer.observe(SECOND, seconds=0.0, items=0)
+    assert sizer.size == 1
     sizer.observe(SECOND, seconds=1e-4, items=1)
     sizer.observe(SECOND, seconds=0.0, items=0)
 
