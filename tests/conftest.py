@@ -24,8 +24,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal
 SECONDS_TO_TIDY_UP = 2.0
 
 
-# Nearly every worker of a test imports its test's module, and so pytest: as with numpy, their hub does that for all. It is
-# no longer the hub of a user, without any module of theirs, but that is what the tests that run scripts have.
+# Nearly every worker of a test imports its test's module, and so pytest: as with numpy, their hub does that for all. It
+# is no longer a hub without any module of the user's; the tests that run scripts have that.
 preloading._PRELOADABLE |= {"pytest": True, "hypothesis": True}
 
 
