@@ -60,7 +60,8 @@ def test_workers_go_where_the_time_goes_and_the_report_says_so():
     pipe = Pipeline(numbers()).task(wait_at_first, workers="auto")
     pipe = pipe.task(wait_at_second, workers="auto", queue_size=20)  # the first stage does not end long before it
 
-    with pipe.run(auto_workers=3) as run:
+    run = pipe.run(auto_workers=3)
+    with run:
         results = list(run)
 
     assert results == sorted(results)

@@ -150,6 +150,7 @@ def test_rubbish_is_hung_up_on(run, address, what):
 
 
 @pytest.mark.fault("B04")
+@pytest.mark.slow
 def test_a_thousand_silent_strangers_are_shown_out_and_disturb_nobody(run, address, many_descriptors):
     silent = [socket.create_connection(place_of(address)) for _ in range(1000)]
     began = time.monotonic()

@@ -180,6 +180,7 @@ def test_a_cable_that_stays_out_ends_a_run_that_has_nobody_else(hosts, program, 
 
 
 @pytest.mark.fault("N08")
+@pytest.mark.slow
 def test_large_items_on_a_slow_cable_are_not_taken_for_a_dead_one(hosts, program):
     hosts.slow_down("10mbit")
     program.start(2, nbytes=3 << 20, machines=("far",))  # 2.5 s for each item, each way

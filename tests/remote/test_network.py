@@ -148,6 +148,7 @@ def test_connections_that_break_all_the_time_lose_and_double_nothing(
 
 
 @pytest.mark.fault("N08")
+@pytest.mark.slow
 def test_large_items_on_a_slow_link_are_not_taken_for_a_dead_one(machines, hub, proxy, caplog):
     proxy.bytes_per_second = 10e6 / 8
     machines(1, address=proxy.address)
