@@ -48,7 +48,7 @@ DEBIAN = "On Debian and Ubuntu: sudo apt install python3-venv"
 TARGETS: dict[str, tuple[str, list[list[str]]]] = {
     "demo": ("demo", [["examples/prepare_images.py"]]),
     # Two at a time, however many cores there are: tests of time limits and stopping want one each. `-n 0`: one.
-    "test": ("test", [["-m", "pytest", "-n", "2"]]),
+    "test": ("test", [["-m", "pytest", "-n", "3"]]),
     "bench": ("bench", [["-m", "benchmarks"]]),
     "lint": (
         "test",
