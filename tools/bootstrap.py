@@ -47,7 +47,7 @@ DEBIAN = "On Debian and Ubuntu: sudo apt install python3-venv"
 # Each target: the extra it needs, and its commands. What the user adds goes to the end of each command.
 TARGETS: dict[str, tuple[str, list[list[str]]]] = {
     "demo": ("demo", [["examples/prepare_images.py"]]),
-    # Two at a time, however many cores there are: tests of time limits and stopping want one each. `-n 0`: one.
+    # Three at a time, however many cores there are: many wait, and those of time limits want a core. `-n 0`: one.
     "test": ("test", [["-m", "pytest", "-n", "3"]]),
     "bench": ("bench", [["-m", "benchmarks"]]),
     "lint": (

@@ -228,8 +228,8 @@ class HubRun:
 
     def _start_some(self) -> None:
         """Start some of the processes that were asked for, unless the run has ended."""
-        for command, held in self._openings.take() if not self._over else ():
-            self._start(command, held)
+        for command, told in self._openings.take() if not self._over else ():
+            self._start(command, told)
 
     def _start(self, command: StartWorker, told: list[RunFrame | RestoreWorker]) -> None:
         """Start a process and let it know what it was told meanwhile."""

@@ -52,7 +52,7 @@ class Views:
             start += length
         return parts[0], parts[1:]
 
-    def hold(self, offset: int | None, lengths: Sequence[int], parts: Sequence[Buffer]) -> bool:
+    def holds(self, offset: int | None, lengths: Sequence[int], parts: Sequence[Buffer]) -> bool:
         """Whether a pickle and the buffers outside it are what is in a slot that is looked at.
 
         The pickle byte for byte. The buffers by their place: it is mapped for reading only, so they are as they came.

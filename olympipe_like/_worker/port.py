@@ -174,7 +174,7 @@ class Port:
 
     def holds(self, parcel: Parcel, parts: list[Buffer]) -> bool:
         """Whether a frame's bytes are those of one that was lent, its large buffers at their very place."""
-        return parcel.lent and self.views is not None and self.views.hold(parcel.offset, parcel.lengths, parts)
+        return parcel.lent and self.views is not None and self.views.holds(parcel.offset, parcel.lengths, parts)
 
     def place(self, parts: list[Buffer]) -> tuple[Parcel, list[Buffer]]:
         """Put a frame's bytes where they travel best; return the parcel and what must go with the message."""
