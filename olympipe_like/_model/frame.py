@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from olympipe_like._model.identity import NO_PAYLOAD, Path, PayloadId
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """Consecutive items of one stream, without the items."""
 
-    count: int  # items inside, after the cut by ``skip``
+    count: int  # type: ignore[assignment]  # items inside, after the cut by ``skip``; hides how often a tuple has what
     span: int  # items of the stream's origin it stands for, filtered ones included; what windows count
     upto: Path  # every later frame of the stream holds only items at or after this path
     payload: PayloadId = NO_PAYLOAD
@@ -27,7 +25,7 @@ class Frame:
         return self.count == 0
 
     def spanning(self, span: int) -> Frame:
-        """Return it as standing for so many items; for each frame of a run, so faster than `dataclasses.replace`."""
+        """Return it as standing for so many items; for each frame of a run, so faster than `_replace`."""
         return Frame(self.count, span, self.upto, self.payload, self.nbytes, self.skip, self.prefix, self.failure)
 
 

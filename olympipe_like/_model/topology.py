@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from olympipe_like._model.identity import StageId
 
@@ -29,8 +29,7 @@ class Take(Enum):
     ANY = "any"  # whichever has a frame: legs that share a source but do not run in step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageSpec:
+class StageSpec(NamedTuple):
     """One stage of a run: a segment of the plan's operators that runs in one worker."""
 
     id: StageId

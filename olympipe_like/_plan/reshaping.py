@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from olympipe_like._model.identity import Path
-from olympipe_like._plan.operators import Function, Operator
+from olympipe_like._plan.operators import Function, Operator, operator
 
 
 def seed_text(seed: int, own: int | None, key: str, epoch: Path) -> str:
@@ -17,7 +16,7 @@ def seed_text(seed: int, own: int | None, key: str, epoch: Path) -> str:
     return "/".join([f"{seed}/{key}" if own is None else str(own), *map(str, epoch)])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Scan(Operator):
     """A fold that gives something for each item: ``fn(item, state)`` returns the next state and the result."""
 
@@ -33,7 +32,7 @@ class Scan(Operator):
         return known
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Window(Operator):
     """Lists of ``size`` consecutive items, each list ``step`` items after the one before."""
 
@@ -54,7 +53,7 @@ class Window(Operator):
         return -(-max(room, 0) // self.step)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Bucket(Operator):
     """Lists of items whose keys lie between the same boundaries, closed by their number or the sum of their keys."""
 
@@ -73,7 +72,7 @@ class Bucket(Operator):
         return True
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Shuffle(Operator):
     """Items in random order: each takes the place of a random one of those held, which goes out."""
 
@@ -96,7 +95,7 @@ class Shuffle(Operator):
         return known
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Sample(Operator):
     """A random share of the items. What becomes of one follows from the seed and its path alone."""
 
@@ -106,7 +105,7 @@ class Sample(Operator):
     seed: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Unique(Operator):
     """The first item of each key."""
 
@@ -121,7 +120,7 @@ class Unique(Operator):
         return self.key is not None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@operator
 class Shard(Operator):
     """Every ``world``-th item, from item ``rank`` on."""
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
-from olympipe_like._model.stats import StageTally
+from olympipe_like._model.tallies import StageTally
 from olympipe_like._plan.call_site import levels_to_caller
 from olympipe_like._plan.layout import LaidStage, Layout, Segment
 from olympipe_like._runtime import hub_client, stall

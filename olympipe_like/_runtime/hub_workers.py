@@ -13,7 +13,7 @@ from olympipe_like._model.commands import StartWorker
 from olympipe_like._model.events import FrameReturned, WorkerLost
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._model.stats import StageTally, WorkerTally
+from olympipe_like._model.tallies import StageTally, WorkerTally
 from olympipe_like._runtime.hub_stall import StageProcess
 from olympipe_like._runtime.obituary import notice_of_death
 from olympipe_like._runtime.orders import HubStage, RunOrder

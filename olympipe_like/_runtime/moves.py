@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from olympipe_like._model.stats import StageTally, WorkerMove
+from olympipe_like._model.stats import WorkerMove
+from olympipe_like._model.tallies import StageTally
 from olympipe_like._plan.layout import Layout
 
 

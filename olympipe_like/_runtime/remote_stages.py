@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import Remote
-from olympipe_like._model.stats import StageTally, WorkerStats
+from olympipe_like._model.stats import WorkerStats
+from olympipe_like._model.tallies import StageTally
 from olympipe_like._plan.layout import LaidStage
 from olympipe_like._runtime.orders import RunOrder
 from olympipe_like._transport.callables import ShippingError

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, T
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Remote
-from olympipe_like._model.stats import RunStats, StageTally
+from olympipe_like._model.stats import RunStats
+from olympipe_like._model.tallies import StageTally
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
 from olympipe_like._plan.graph import Node

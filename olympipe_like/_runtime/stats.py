@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.stats import RunStats, StageStats, StageTally, WorkerStats
+from olympipe_like._model.stats import RunStats, StageStats, WorkerStats
+from olympipe_like._model.tallies import StageTally
 from olympipe_like._plan.layout import Layout
 from olympipe_like._runtime.cores import usable_cores
 from olympipe_like._runtime.moves import moves_of

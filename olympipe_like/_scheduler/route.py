@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.edge import Edge
@@ -52,7 +50,7 @@ class RouteStage(Stage):
     def _pass_on(self, frame: Frame, leg: int) -> None:
         out = frame
         if self.spec.role is Role.CONCAT:
-            out = replace(frame, prefix=(leg, *frame.prefix), upto=(leg, *frame.upto))
+            out = frame._replace(prefix=(leg, *frame.prefix), upto=(leg, *frame.upto))
         elif self.spec.role is Role.LIMIT:
             count = min(frame.count, self.left)
             self.left -= count

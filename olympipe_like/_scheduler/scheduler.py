@@ -35,7 +35,7 @@ from olympipe_like._model.events import (
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import NO_LIMITS, Limits
-from olympipe_like._model.stats import StageTally
+from olympipe_like._model.tallies import StageTally
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.auto_stage import AutoStage
 from olympipe_like._scheduler.conservation import discrepancies

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from olympipe_like._model.identity import StageId
-from olympipe_like._model.stats import Moved
+from olympipe_like._model.tallies import Moved
 from olympipe_like._scheduler.allotment import Load, Transfer, allot
 from olympipe_like._scheduler.auto_stage import AutoStage
 from olympipe_like._scheduler.stage import Stage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.topology import StageSpec
@@ -100,8 +99,7 @@ class Stage(ABC):
 
 def part_of(frame: Frame, skip: int, count: int, *, keep_failure: bool) -> Frame:
     """Return the cut of a frame that holds ``count`` items after its first ``skip``."""
-    return replace(
-        frame,
+    return frame._replace(
         skip=frame.skip + skip,
         count=count,
         failure=frame.failure if keep_failure else None,

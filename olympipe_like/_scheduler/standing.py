@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._scheduler.edge import Edge
@@ -22,8 +22,7 @@ class WaitsFor(Enum):
     NOBODY = "nobody"  # the run is empty, and nobody is asked for anything
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
+class Hand(NamedTuple):
     """What one worker has been given and has not answered."""
 
     worker: WorkerId
@@ -33,8 +32,7 @@ class Hand:
     waits_for_room: bool  # holds the rest of an answer that has no room yet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InFront:
+class InFront(NamedTuple):
     """What one edge holds."""
 
     parent: StageId
@@ -43,8 +41,7 @@ class InFront:
     capacity: int  # items; 0: unbounded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageStanding:
+class StageStanding(NamedTuple):
     """Where one stage stands."""
 
     stage: StageId

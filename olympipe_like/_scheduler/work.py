@@ -275,7 +275,7 @@ class WorkStage(Stage):
         self._take(edge, number)
         for sizer in edge.sizers:
             sizer.observe(self.id, 0.0, frame.span)
-        out = replace(frame, payload=NO_PAYLOAD, nbytes=0, skip=0)
+        out = frame._replace(payload=NO_PAYLOAD, nbytes=0, skip=0)
         if self._release is not None:
             self._release.add(key, out, complete=True)
             self._send_parts()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path, StageId, WorkerId
-from olympipe_like._model.stats import StageTally
+from olympipe_like._model.tallies import StageTally
 
 
 class Parcel(NamedTuple):

@@ -94,7 +94,7 @@ class Simulation:
             models = {s.spec.id: _maker(s.segment) for s in stages.stages if s.segment} | (models or {})
             stages = stages.specs
         works = (Role.MAP, Role.SCAN)
-        self.specs = [replace(spec, may_die=spec.role in works, worker_retries=worker_retries) for spec in stages]
+        self.specs = [spec._replace(may_die=spec.role in works, worker_retries=worker_retries) for spec in stages]
         self.seed = seed
         self.random = Random(seed)
         self.gave_up = False  # items that cost too many workers
