@@ -9,7 +9,7 @@ from time import perf_counter
 
 from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._plan.layout import Segment
+from olympipe_like._plan.segment import Segment
 from olympipe_like._worker import stacks
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.program import Program

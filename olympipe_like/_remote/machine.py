@@ -18,7 +18,7 @@ from time import monotonic
 from olympipe_like._executors.deadlines import Deadlines
 from olympipe_like._executors.processes import CannotStart, WorkerProcess
 from olympipe_like._model.identity import WorkerId
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._remote.courier_process import RESTART_SECONDS, CourierProcess
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
 from olympipe_like._remote.luggage import install

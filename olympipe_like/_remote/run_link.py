@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import Remote
 from olympipe_like._model.topology import StageSpec
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._remote.conduct import Conduct
 from olympipe_like._remote.guests import Guest
 from olympipe_like._remote.serialising import serializer_of

@@ -18,8 +18,9 @@ from pathlib import Path as FilePath
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import Path, StageId, position_of
 from olympipe_like._model.topology import Role
-from olympipe_like._plan.layout import Label, LaidStage, Layout
+from olympipe_like._plan.layout import LaidStage, Layout
 from olympipe_like._plan.operators import Restartable, Source
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime.failed_items import error_of, original_of
 from olympipe_like._runtime.sources import OneShot

@@ -11,7 +11,7 @@ from olympipe_like._executors.port import ChunkAnswer, ChunkExecutor, ChunkTask,
 from olympipe_like._model.closed import assert_never
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._model.options import ExecutorName
-from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._plan.segment import Label, Segment
 from olympipe_like._runtime.local import make_executors
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport.connection import Connection

@@ -17,7 +17,8 @@ from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits
 from olympipe_like._model.tallies import StageTally
 from olympipe_like._plan.call_site import levels_to_caller
-from olympipe_like._plan.layout import LaidStage, Layout, Segment
+from olympipe_like._plan.layout import LaidStage, Layout
+from olympipe_like._plan.segment import Segment
 from olympipe_like._runtime import hub_client, stall
 from olympipe_like._runtime.host import Host
 from olympipe_like._runtime.local import MOST_MARKS, WAITING, Dropped, Waiting, executor_here

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from olympipe_like._executors.port import WorkerStack
 from olympipe_like._executors.processes import WorkerProcess
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.stall import Verdict
 from olympipe_like._scheduler.standing import Hand, standing, waits_for

@@ -45,7 +45,8 @@ from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import NO_PAYLOAD, Path, PayloadId, StageId, WorkerId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Placement
 from olympipe_like._model.tallies import StageTally
-from olympipe_like._plan.layout import Layout, Segment
+from olympipe_like._plan.layout import Layout
+from olympipe_like._plan.segment import Segment
 from olympipe_like._runtime import stall
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.local_feed import InlineFeed, ThreadFeed

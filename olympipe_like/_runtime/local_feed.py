@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from olympipe_like._model.events import Event, SourceEnded
 from olympipe_like._model.identity import Path, StageId
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder
 

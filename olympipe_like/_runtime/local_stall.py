@@ -12,7 +12,7 @@ from typing import TypeVar
 from olympipe_like._executors.port import ChunkExecutor, WorkerStack
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import StageId
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._scheduler.standing import Hand, standing, waits_for
 from olympipe_like._worker.stacks import of_thread

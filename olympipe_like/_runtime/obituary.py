@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from olympipe_like._model.commands import GiveUp
 from olympipe_like._model.failure import READING, Failure, GivenUp
 from olympipe_like._model.identity import StageId
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like.errors import InternalError, TooManyFailures
 
 

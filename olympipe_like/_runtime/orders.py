@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from olympipe_like._model.options import Limits
 from olympipe_like._model.topology import StageSpec
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.startup import Surroundings
 
 

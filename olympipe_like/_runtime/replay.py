@@ -17,8 +17,8 @@ from typing import Any
 
 from olympipe_like._model.topology import Role
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.layout import Segment
 from olympipe_like._plan.operators import Source
+from olympipe_like._plan.segment import Segment
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime import single_step
 from olympipe_like._runtime.quarantine import load

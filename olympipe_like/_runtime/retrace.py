@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import END, Path
 from olympipe_like._model.options import SKIP
-from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._plan.operators import Gather, Operator, Source
 from olympipe_like._plan.reshaping import Sample
+from olympipe_like._plan.segment import Label, Segment
 from olympipe_like._runtime import single_step
 from olympipe_like._runtime.single_step import Debugging
 from olympipe_like._runtime.way import Route

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from olympipe_like._executors.port import WorkerStack
 from olympipe_like._model.identity import StageId
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.stall import Verdict
 from olympipe_like._scheduler.standing import Hand, InFront, StageStanding, WaitsFor, standing, waits_for

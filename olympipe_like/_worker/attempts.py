@@ -10,7 +10,7 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.options import SKIP, Policy
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.blame import blame, input_of, show
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.draws import Draws

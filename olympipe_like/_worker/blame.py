@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from olympipe_like._model.failure import ITEM_LIMIT, TEXT_LIMIT, Failure, cut, describe
 from olympipe_like._model.identity import Path
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._transport.codec import EncodingError, encode_item
 from olympipe_like.errors import StageFailed
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from hashlib import blake2b
+from functools import cache, cached_property
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olympipe_like._model.identity import Path
 from olympipe_like._worker.chunk import Chunk
+
+if TYPE_CHECKING:
+    from hashlib import blake2b
 
 _BYTES = 16  # of a seed: of 64 bits two of a thousand million items would be alike now and then
 _WORD = (1 << 32) - 1
@@ -72,7 +74,13 @@ def kept(seeded: bool) -> Iterator[None]:
 
 def seed_of(root: str) -> int:
     """Return the seed that a text stands for."""
-    return int.from_bytes(blake2b(root.encode(), digest_size=_BYTES).digest(), "little")
+    return int.from_bytes(_hash_of(root).digest(), "little")
+
+
+def _hash_of(root: str) -> blake2b:
+    from hashlib import blake2b  # loads OpenSSL, which takes 4 ms, and most steps draw nothing
+
+    return blake2b(root.encode(), digest_size=_BYTES)
 
 
 class Draws:
@@ -94,10 +102,14 @@ class Draws:
     """
 
     def __init__(self, root: str, *, rng: bool = False, generators: Generators | None = None) -> None:
-        self._root = blake2b(root.encode(), digest_size=_BYTES)
+        self._text = root
         self._generators = generators
         self._make_rng = _default_rng() if rng else None
         self.active = rng or generators is not None
+
+    @cached_property
+    def _root(self) -> blake2b:
+        return _hash_of(self._text)
 
     def seed(self, chunk: Chunk, index: int) -> int:
         """Return what one item's numbers follow from: 128 bits."""

@@ -14,7 +14,7 @@ from typing import Any
 from olympipe_like._model.failure import Failure, describe
 from olympipe_like._model.identity import END, Path
 from olympipe_like._model.start import SourceStart
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.chunk import Chunk, join, nothing
 from olympipe_like._worker.steps import Step
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import Path
-from olympipe_like._plan.layout import Label
 from olympipe_like._plan.operators import Source
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, dense
 from olympipe_like._worker.epochs import Epochs

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import Path, WorkerId
-from olympipe_like._plan.layout import Label, Segment
 from olympipe_like._plan.operators import Source
+from olympipe_like._plan.segment import Label, Segment
 from olympipe_like._transport.callables import install_main, unpack
 from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.connection import Connection

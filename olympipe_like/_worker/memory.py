@@ -11,8 +11,8 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path, at_end
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.layout import Label
 from olympipe_like._plan.parameters import wants_rng
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.draws import Draws

@@ -12,7 +12,7 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path, order_of
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.steps import Step

@@ -9,7 +9,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
 from olympipe_like._plan import reshaping as ops
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.resumed import Ghost
 from olympipe_like._worker.steps import Step

@@ -10,7 +10,7 @@ from olympipe_like._model.failure import describe
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.blame import show
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.steps import Step

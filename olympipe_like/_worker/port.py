@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import NO_STAGE, Path
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._transport import store
 from olympipe_like._transport.codec import Buffer, DecodingError, decode, says_its_end
 from olympipe_like._transport.connection import Connection

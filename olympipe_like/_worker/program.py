@@ -14,7 +14,7 @@ from olympipe_like._model.options import SKIP
 from olympipe_like._model.start import BEGINNING
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan import reshaping
-from olympipe_like._plan.layout import Label, Segment
+from olympipe_like._plan.segment import Label, Segment
 from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Attempts, Poisoned

@@ -15,7 +15,7 @@ from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path, at_end
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import reshaping as ops
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.attempts import Attempts
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk, from_paths

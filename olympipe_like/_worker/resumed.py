@@ -8,7 +8,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
 from olympipe_like._model.start import Start
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.blame import blame
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.steps import Step

@@ -13,8 +13,8 @@ from typing import Any
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
-from olympipe_like._plan.layout import Label
 from olympipe_like._plan.parameters import wants_rng
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk, spread_columns
 from olympipe_like._worker.draws import Draws

@@ -15,8 +15,8 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import Path
 from olympipe_like._model.options import SKIP, Skip
-from olympipe_like._plan.layout import Label
 from olympipe_like._plan.parameters import wants_rng
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.draws import Draws

@@ -10,7 +10,8 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.options import Placement, Policy, Remote
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.graph import Node
-from olympipe_like._plan.layout import Label, Segment, lay_out
+from olympipe_like._plan.layout import lay_out
+from olympipe_like._plan.segment import Label, Segment
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like.requests.outcome import VALUE, Format, pack_failure, split_ticket, with_ticket
 

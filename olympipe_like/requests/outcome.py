@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._plan import checks
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._remote import fields
 from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._remote.serialising import PlainFailure, failure_of

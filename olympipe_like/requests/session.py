@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._worker.blame import blame, show
 from olympipe_like._worker.feed import iterate

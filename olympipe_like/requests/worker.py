@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from olympipe_like._model.identity import WorkerId
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._remote.courier_process import RESTART_SECONDS, CourierProcess
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
 from olympipe_like._remote.speech import Ended

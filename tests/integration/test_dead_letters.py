@@ -17,7 +17,8 @@ import pytest
 from olympipe_like import FailedItem, Pipeline, PlanError, PlanTypeError, StageFailed
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import at_end
-from olympipe_like._plan.layout import Label, lay_out
+from olympipe_like._plan.layout import lay_out
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime.dead_letters import DeadLetters
 from olympipe_like._runtime.failed_items import from_failure
@@ -191,7 +192,8 @@ def test_a_path_that_is_none_is_refused_where_it_is_written():
 WRITER = """
 import sys
 from olympipe_like import Pipeline
-from olympipe_like._plan.layout import Label, lay_out
+from olympipe_like._plan.layout import lay_out
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime.dead_letters import DeadLetters
 from olympipe_like._worker.blame import blame
 letters = DeadLetters(sys.argv[1], lay_out([Pipeline([1]).task(abs)._node]))
@@ -236,7 +238,8 @@ AT_EVERY_INSTANT = """
 import os, signal, sys
 from pathlib import Path
 from olympipe_like import Pipeline
-from olympipe_like._plan.layout import Label, lay_out
+from olympipe_like._plan.layout import lay_out
+from olympipe_like._plan.segment import Label
 from olympipe_like._runtime import letter_files as files
 from olympipe_like._runtime.dead_letters import DeadLetters
 from olympipe_like._worker.blame import blame

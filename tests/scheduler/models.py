@@ -8,7 +8,7 @@ from itertools import takewhile
 from olympipe_like._model.identity import END, Path
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan.layout import Segment
+from olympipe_like._plan.segment import Segment
 
 Item = tuple[Path, object]
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from olympipe_like import Pipeline
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._transport import store
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Allow, NeedSlot, SlotGrant

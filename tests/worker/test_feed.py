@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from olympipe_like._plan.layout import Label
+from olympipe_like._plan.segment import Label
 from olympipe_like._worker import feed
 from olympipe_like._worker.feed import PULL_SECONDS, Feeder
 
