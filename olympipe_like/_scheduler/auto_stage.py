@@ -61,17 +61,15 @@ class AutoStage(ChangingStage):
         self._widen()
 
     def _widen(self) -> None:
-        """Let the frames' sizes, and a window that the user gave, follow the number of workers.
+        """Let frames, and a window that the user gave, follow the number of workers.
 
         Such a window is not made smaller again: its room may be given away.
         """
         self.staff = len(self.crew)
+        self._tell_staff()
         for edge in self.inputs:
-            for sizer in edge.sizers:
-                sizer.staffed(self.id, max(self.staff, 1))
             if edge.queue_size is not None and self.spec.queue_size is not None:
                 edge.queue_size = max(edge.queue_size, self.spec.queue_size + self.staff)
-                self.ledger.mark(edge.parent)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,13 @@ class ChangingStage(WorkStage):
             self._give_back([self.crew.drop_first(worker)])
             super().advance()
 
+    def _tell_staff(self) -> None:
+        """Let frames' sizes, and how many there may be of them in the beginning, follow the number of workers."""
+        for edge in self.inputs:
+            for sizer in edge.sizers:
+                sizer.staffed(self.id, max(len(self.crew), 1), self.crew.capacity)
+            self.ledger.mark(edge.parent)
+
     def _last_at_rest(self) -> WorkerId | None:
         """Return the worker that rests with the latest frame, if all rest and an earlier one waits for any of them."""
         if self._release is None or self.ended or not self.crew.paused:

@@ -13,7 +13,8 @@ WINDOW_ITEMS = 256
 16, a skewed stream took 1371 ms instead of 634 (ideal 597)."""
 
 WINDOW_FRAMES = 8
-"""Frames an edge holds by default even if they are more items than that: frames of many items take about 1 ms each."""
+"""Frames an edge holds by default even if they are more items than that: frames of many items take about 1 ms each.
+In the beginning, while frames grow, fewer: see `sizing.START_FRAMES`."""
 
 WINDOW_BYTES = 32 << 20
 """Payload bytes an edge holds by default, whatever the number of items."""
@@ -69,6 +70,7 @@ class Edge:
         self._finished: set[int] = set()  # finished ahead of ``low``
         self._frame_bytes = 0.0  # recent size of a frame, for grants made before the size is known
         self._is_proven = False  # whether so many items have been answered everywhere that the window is a full one
+        self._is_settled = False  # whether frames have grown, so that as many may wait as ever
         self._is_measured = False  # whether any frame has come: until then the size of frames is unknown
 
     # -- the producer's side ----------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ class Edge:
             return self.items + max(items, 1) <= self.queue_size
         if self.queue_frames is not None:
             return self.frames < self.queue_frames
-        return self.items < self._window_items or self.frames < WINDOW_FRAMES
+        return self.items < self._window_items or self.frames < self._window_frames
 
     def room(self, size: int) -> int:
         """Return how many more items a source may send in frames of ``size``."""
@@ -98,7 +100,7 @@ class Edge:
         elif self.queue_frames is not None:
             free = (self.queue_frames - self.frames) * size
         else:
-            free = max(self._window_items - self.items, (WINDOW_FRAMES - self.frames) * size)
+            free = max(self._window_items - self.items, (self._window_frames - self.frames) * size)
         if self._window_bytes == NO_LIMIT:
             pass
         elif not self._is_measured:
@@ -111,7 +113,7 @@ class Edge:
 
     def window(self, size: int) -> int:
         """Return how many items may be here in frames of ``size``."""
-        return self.queue_size if self.queue_size is not None else max(WINDOW_ITEMS, WINDOW_FRAMES * size)
+        return self.queue_size if self.queue_size is not None else max(WINDOW_ITEMS, self._window_frames * size)
 
     @property
     def capacity(self) -> int:
@@ -125,6 +127,13 @@ class Edge:
         proven = min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
         self._is_proven = proven == WINDOW_ITEMS
         return proven
+
+    @property
+    def _window_frames(self) -> int:
+        if self._is_settled:
+            return WINDOW_FRAMES
+        self._is_settled = all(sizer.is_settled for sizer in self.sizers)
+        return min([WINDOW_FRAMES, *(sizer.start_frames for sizer in self.sizers)])
 
     def grant(self, number: int, items: int) -> None:
         """Count a frame that is about to be made."""

@@ -57,12 +57,11 @@ class OpenStage(ChangingStage):
             super()._succeed(slot, tasks)
 
     def _widen(self) -> None:
-        """Let a window that is not the default one count what is in hands besides, as everywhere."""
+        """Let frames follow the number of workers, and a window that is not the default one count what is in hands."""
+        self._tell_staff()
         if self.spec.queue_frames is not None:
             for edge in self.inputs:
                 edge.queue_frames = self.spec.queue_frames + max(self.crew.capacity, 1)
-                self.ledger.mark(edge.parent)
         if self.spec.queue_size is not None:
             for edge in self.inputs:
                 edge.queue_size = self.spec.queue_size + max(len(self.crew), 1)
-                self.ledger.mark(edge.parent)

@@ -10,9 +10,11 @@ from olympipe_like._model.commands import RunFrame
 from olympipe_like._model.identity import StageId
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler.sizing import (
+    EARLY_SECONDS,
     MAX_ITEMS,
     MAX_SECONDS,
     SHARE,
+    START_FRAMES,
     TARGET_BYTES,
     TARGET_SECONDS,
     FrameSizer,
@@ -90,18 +92,57 @@ def test_a_slow_item_among_quick_ones_keeps_few_of_them_waiting():
     assert max(sizes[100:]) * 0.75e-3 <= MAX_SECONDS
 
 
-def test_a_frame_of_many_cheap_items_outweighs_the_first_one():
+def test_a_frame_of_many_cheap_items_outweighs_the_one_before():
     one, many = FrameSizer(), FrameSizer()
     for sizer in (one, many):
         sizer.expect(FIRST)
-        sizer.observe(FIRST, seconds=1e-3, items=1)
+        sizer.observe(FIRST, seconds=EARLY_SECONDS, items=1)
     assert one.size == 1
 
     one.observe(FIRST, seconds=1e-6, items=1)
     many.observe(FIRST, seconds=1e-4, items=100)
 
     assert one.size == 1
-    assert many.size == int(TARGET_SECONDS / ((1e-3 + 1e-4) / 101))
+    assert many.size == int(TARGET_SECONDS / ((EARLY_SECONDS + 1e-4) / 101))
+
+
+def test_a_few_frames_are_enough_to_find_the_size_for_tiny_items(sizer):
+    """A frame costs 60 µs whatever is in it; the first of each worker finds its caches cold."""
+    sizer.observe(FIRST, seconds=1e-3, items=1)
+    sizer.observe(SECOND, seconds=2e-3, items=1)
+    sizes = [sizer.size]
+    while sizer.size < MAX_ITEMS and len(sizes) < 20:
+        for stage in (FIRST, SECOND):
+            sizer.observe(stage, seconds=6e-5 + 4e-8 * sizes[-1], items=sizes[-1])
+        sizes.append(sizer.size)
+
+    assert sizes[0] == 1
+    assert len(sizes) <= 6
+
+
+def test_small_frames_that_come_late_do_not_make_the_next_ones_small(sizer):
+    for stage in (FIRST, SECOND):
+        sizer.observe(stage, seconds=1e-4, items=100)
+    size = sizer.size
+    assert size == 1000
+
+    sizer.observe(FIRST, seconds=6e-5, items=1)
+
+    assert sizer.size == size
+
+
+def test_fewer_frames_may_wait_while_they_grow():
+    sizer = FrameSizer()
+    sizer.expect(FIRST, workers=3)
+    sizer.expect(SECOND)
+    assert not sizer.is_settled
+    assert sizer.start_frames == 3 * START_FRAMES
+
+    sizer.staffed(FIRST, 5)
+    assert sizer.start_frames == 5 * START_FRAMES
+
+    sizer.observe(SECOND, seconds=EARLY_SECONDS, items=1)
+    assert sizer.is_settled
 
 
 def test_parts_without_items_say_nothing_of_what_an_item_costs(sizer):
@@ -187,7 +228,7 @@ def test_a_second_frame_is_sent_ahead_only_while_frames_are_short(item_seconds, 
     run.pull(0, 1)
     run.answer(run.workers_of(run.stage("task"))[0])
 
-    for _ in range(6):
+    while run.sources[0].pulled < run.sources[0].allowed:
         run.pull(0, 1)
 
     assert {len(run.workers[each].queue) for each in run.workers_of(run.stage("task"))} == {ahead}
