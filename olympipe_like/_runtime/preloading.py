@@ -12,17 +12,20 @@ from olympipe_like._runtime.orders import RunOrder
 _PRELOADABLE = {
     "numpy": True,
     "PIL.Image": True,
+    "hashlib": True,  # loads OpenSSL: 4 ms
+    "random": True,
     "scipy": False,
     "pandas": False,
     "sklearn": False,
-}  # name -> needed by items, too
+}  # name -> needed by items, too, or by modules of all kinds
 
 
 def to_preload(shipments: Sequence[bytes]) -> tuple[str, ...]:
     """Return the libraries that workers will need and the hub may import for all of them.
 
     Only libraries known to leave no thread of Python's and no state behind that a fork must not share. numpy wherever
-    the caller has it, because items are often its arrays; the others where a function names them.
+    the caller has it, because items are often its arrays; those that many a module imports likewise; the others where a
+    function names them.
     """
     return tuple(
         name
