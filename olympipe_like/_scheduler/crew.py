@@ -153,8 +153,9 @@ class Crew:
         found: WorkerId | None = None
         for worker, tasks in self._tasks.items():  # in the order of their numbers
             holds = len(tasks)
-            fits = holds < least and holds < self._holds.get(worker, usual)
-            if fits and worker not in self._worn_out and worker not in self.withheld:
+            if holds >= least or worker in self._worn_out or worker in self.withheld:
+                continue
+            if not self._holds or holds < self._holds.get(worker, usual):
                 found, least = worker, holds
         return found
 

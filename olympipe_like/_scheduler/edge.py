@@ -71,6 +71,7 @@ class Edge:
         self._frame_bytes = 0.0  # recent size of a frame, for grants made before the size is known
         self._is_proven = False  # whether so many items have been answered everywhere that the window is a full one
         self._is_settled = False  # whether frames have grown, so that as many may wait as ever
+        self.is_awaited = False  # whether the parent would have sent more, and has to hear of room
         self._is_measured = False  # whether any frame has come: until then the size of frames is unknown
 
     # -- the producer's side ----------------------------------------------------------------------------------------
@@ -84,15 +85,19 @@ class Edge:
         if self.unbounded or number == self.low or not self.wants(number):
             return True
         if self.nbytes >= self._window_bytes:
-            return False
-        if self.queue_size is not None:
-            return self.items + max(items, 1) <= self.queue_size
-        if self.queue_frames is not None:
-            return self.frames < self.queue_frames
-        return self.items < self._window_items or self.frames < self._window_frames
+            has_room = False
+        elif self.queue_size is not None:
+            has_room = self.items + max(items, 1) <= self.queue_size
+        elif self.queue_frames is not None:
+            has_room = self.frames < self.queue_frames
+        else:
+            has_room = self.items < self._window_items or self.frames < self._window_frames
+        self.is_awaited = self.is_awaited or not has_room
+        return has_room
 
     def room(self, size: int) -> int:
         """Return how many more items a source may send in frames of ``size``."""
+        self.is_awaited = True  # it would always send more
         if self.unbounded:
             return max(WINDOW_ITEMS, WINDOW_FRAMES * size)
         if self.queue_size is not None:
@@ -138,12 +143,12 @@ class Edge:
     def grant(self, number: int, items: int) -> None:
         """Count a frame that is about to be made."""
         if self.wants(number):
-            self._count(number, max(items, 1), int(self._frame_bytes))
+            self._count(number, items or 1, int(self._frame_bytes))
 
     def put(self, number: int, frame: Frame) -> None:
         """Add a frame; its number is wanted."""
         self._uncount(number)
-        self._count(number, max(frame.count, 1), frame.nbytes)
+        self._count(number, frame.count or 1, frame.nbytes)
         self._frame_bytes = max(frame.nbytes, self._frame_bytes * 0.9)
         self._is_measured = True
         self.items_put += frame.count
@@ -172,7 +177,8 @@ class Edge:
         popped = heapq.heappop(self._numbers)
         assert popped == number
         self.taken += 1
-        self._upcoming = max(self._upcoming, number + 1)
+        if number >= self._upcoming:
+            self._upcoming = number + 1
         frame = self.waiting.pop(number)
         self.items_taken += frame.count
         return frame

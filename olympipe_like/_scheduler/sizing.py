@@ -150,13 +150,11 @@ class FrameSizer:
         return max(1, int(size + 1e-6))  # a mean is a little off
 
 
-def frames_ahead(sizers: Iterable[FrameSizer], stage: StageId, *, alone: bool) -> int:
+def frames_ahead(sizers: Iterable[FrameSizer], stage: StageId) -> int:
     """Return how many frames a worker may have in hand: a second one, so that it never waits, while frames are short.
 
-    ``alone``: no other worker could take it meanwhile, so that it may be as long as it likes.
+    Of workers that share a stage: for one that is alone it may be as long as it likes.
     """
-    if alone:
-        return 2
     for sizer in sizers:
         seconds = sizer.frame_seconds(stage)
         if seconds is None or seconds > SHORT_SECONDS:

@@ -242,15 +242,18 @@ class WorkStage(Stage):
             self._take(edge, number)
             self.finish(edge, number, frame)
             return True
+        worker: WorkerId | None = None
+        if frame.count or len(self.inputs) > 1 or self.spec.sees_all:
+            # Asked before there is known to be room: mostly it is a worker that lacks.
+            worker = self._free_worker(frame.count)
+            if worker is None:
+                return False
         if not self._may_start(key, frame.count):
             self._blocked = True
             return False
-        if frame.is_silent and len(self.inputs) == 1 and not self.spec.sees_all:
+        if worker is None:
             self._answer_silently(edge, number, key)
             return True
-        worker = self._free_worker(frame.count)
-        if worker is None:
-            return False
         self._take(edge, number)
         if self._release is None:
             self.grant(key, frame.count)
@@ -289,9 +292,10 @@ class WorkStage(Stage):
         keep = self._memory is not None and self._memory.is_lost  # what it remembers cannot be handed on
         for slot in self.crew.retire(items, keep=keep):
             self._succeed(slot, [])
+        if self._release is not None:
+            return self.crew.free(1)
         alone = self.spec.workers == len(self.inputs) == 1 and not self.spec.auto
-        sizers = self.inputs[0].sizers
-        return self.crew.free(1 if self._release is not None else frames_ahead(sizers, self.id, alone=alone))
+        return self.crew.free(2 if alone else frames_ahead(self.inputs[0].sizers, self.id))
 
     def _part_items(self) -> int:
         return self._max_frame if self._part_sizer is None else min(self._part_sizer.size, self._max_frame)
@@ -392,6 +396,8 @@ class WorkStage(Stage):
     def _account(self) -> None:
         """Book the time since the last look for the workers that had nothing to do."""
         passed = self.ledger.at - self._since
+        if passed == 0:
+            return  # most of the time: it is the same event
         self._since = self.ledger.at
         if passed > 0 and not self.ended:
             if self._blocked or self.crew.paused:
