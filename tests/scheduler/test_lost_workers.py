@@ -352,7 +352,7 @@ def test_a_worker_whose_answer_nobody_wants_any_more_may_be_lost(before):
     busy = before(numbers)
     run = play(n.limit(busy, 1), n.limit(numbers, 4, "others"), item_seconds=0.03)
     stage = next(spec.id for spec in run.specs if spec.workers)
-    for _ in range(2):
+    for _ in range(3):
         run.pull(0, 1)
     run.answer(*run.workers_of(stage))
     held = [number for number in run.workers_of(stage) if run.workers[number].queue]

@@ -47,6 +47,45 @@ def test_a_diamond_does_not_wait_for_itself(diamond, merge, queue_size):
         assert [(run.values(layout.sinks[0]), False)] == n.outcomes([leaf])
 
 
+CROSSINGS = {
+    "a concat and a gather": lambda a, b: (n.concat(a, b), n.gather(b, a)),
+    "a gather and a concat of a task": lambda a, b: (
+        n.gather(b, a),
+        n.concat(n.task(a), n.keep(b, is_even)),
+    ),
+    "two concats": lambda a, b: (n.concat(a, b), n.concat(b, a)),
+    "a concat and a zip": lambda a, b: (n.concat(a, b), n.pair(a, b)),
+    "a zip far ahead and a gather": lambda a, b: (n.pair(n.explode(a, lambda v: [v] * 9), b), n.gather(a, b)),
+    "a zip far behind and a gather": lambda a, b: (n.gather(a, b), n.pair(n.batch(a, 9), b)),
+    "two zips far apart": lambda a, b: (n.pair(n.batch(a, 7), b), n.pair(a, n.batch(b, 7))),
+    "two merges that are merged": lambda a, b: (n.gather(n.concat(a, b), n.concat(b, a)), n.pair(b, a)),
+}
+
+
+@pytest.mark.parametrize("queue_size", [1, None])
+@pytest.mark.parametrize("crossing", CROSSINGS)
+def test_merges_that_meet_again_do_not_wait_for_each_other(crossing, queue_size):
+    many = 1200 if queue_size is None else 30  # more than the windows take, where frames have one item
+    leaves = CROSSINGS[crossing](n.source(range(many), "left"), n.source(range(many), "right"))
+    layout = lay_out(leaves, queue_size=queue_size)
+
+    for seed in SEEDS if queue_size == 1 else SEEDS[:2]:
+        run = Simulation(layout, seed=seed, item_seconds=0.03).run()
+
+        assert [(run.values(sink), False) for sink in layout.sinks] == n.outcomes(leaves)
+
+
+def test_three_sources_whose_merges_make_a_ring_do_not_wait_for_each_other():
+    a, b, c = (n.source(range(30), name) for name in "abc")
+    leaves = [n.pair(n.batch(one, 5), other) for one, other in ((a, b), (b, c), (c, a))]
+    layout = lay_out(leaves, queue_size=1)
+
+    for seed in SEEDS:
+        run = Simulation(layout, seed=seed).run()
+
+        assert [(run.values(sink), False) for sink in layout.sinks] == n.outcomes(leaves)
+
+
 def test_a_zip_of_legs_whose_positions_step_back_does_not_wait_for_itself():
     numbers = n.source(range(14))
     stepping = n.explode(n.gather(numbers, n.task(numbers)), twice, workers=2)

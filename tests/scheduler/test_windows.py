@@ -8,7 +8,7 @@ from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import PayloadId
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, WINDOW_ITEMS, Edge
-from olympipe_like._scheduler.sizing import START_FRAMES
+from olympipe_like._scheduler.sizing import START_ITEMS
 from tests.scheduler import nodes as n
 from tests.scheduler.simulator import Simulation
 
@@ -86,7 +86,7 @@ def test_the_frame_that_everybody_waits_for_is_admitted_to_a_full_window():
 
 
 def test_large_frames_fill_a_window_by_their_bytes():
-    run = play(n.task(n.source(ENDLESS), workers=4), item_seconds=1e-7, item_bytes=WINDOW_BYTES // 4)
+    run = play(n.task(n.source(ENDLESS)), item_seconds=1e-7, item_bytes=WINDOW_BYTES // 4)
 
     run.run_without("answer")
 
@@ -97,18 +97,18 @@ def test_a_source_waits_for_the_first_answers_before_it_fills_a_window():
     run = play(n.task(n.source(ENDLESS), workers=3), item_seconds=0.03)
 
     run.run_without("answer")
-    assert run.sources[NUMBERS].pulled == 3 * START_FRAMES
+    assert run.sources[NUMBERS].pulled == 3 * START_ITEMS
 
     for _ in range(100):
         run.happen([each for each in run.possible() if each[0] == "answer"] or run.possible())
     run.run_without("answer")
-    assert run.sources[NUMBERS].pulled > 3 * START_FRAMES
+    assert run.sources[NUMBERS].pulled > 3 * START_ITEMS
 
 
 def test_items_that_grow_take_back_what_a_source_was_allowed():
-    run = play(n.task(n.source(ENDLESS), workers=4), item_seconds=1e-7, item_bytes=10)
+    run = play(n.task(n.source(ENDLESS)), item_seconds=1e-7, item_bytes=10)
     run.pull(NUMBERS, 1)
-    assert run.sources[NUMBERS].allowed == 4 * START_FRAMES
+    assert run.sources[NUMBERS].allowed == START_ITEMS
 
     run.nbytes[NUMBERS] = WINDOW_BYTES // 4
     run.run_without("answer")
