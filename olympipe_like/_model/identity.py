@@ -28,6 +28,15 @@ def at_end(behind: Path) -> Path:
     return (*END, *position_of(behind), *END)
 
 
+def until_end(upto: Path) -> Path:
+    """Return how far a step brings its stream that gives an item at the end yet: others came from there already.
+
+    >>> until_end((5, 2)), until_end((*at_end((6,)), 2)) == END
+    ((5, 2), True)
+    """
+    return min(upto, END)
+
+
 def order_of(path: Path) -> Path:
     """Return what a merge compares.
 

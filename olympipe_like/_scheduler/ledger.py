@@ -98,6 +98,13 @@ class Tally:
                 for at, number in enumerate(made[2:], 2):
                     row[at] += number
 
+    def wait(self, seconds: float, *, blocked: bool) -> None:
+        """Book time for which workers had nothing to do, because there was no room or nothing came."""
+        if blocked:
+            self.blocked += seconds
+        else:
+            self.starved += seconds
+
     def take_back(self, counts: Iterable[OpCounts]) -> None:
         """Forget what was done with a frame that is run again, except how often items were tried."""
         for row, made in zip(self.ops, counts, strict=False):

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from olympipe_like._model.commands import ContinueFrame, FailRun, ReportDropped, RestoreWorker, RunFrame
 from olympipe_like._model.events import FrameReturned, WorkerFailed, WorkerLost, WorkerReady
-from olympipe_like._model.identity import NO_PAYLOAD, WorkerId
+from olympipe_like._model.frame import Frame
+from olympipe_like._model.identity import NO_PAYLOAD, WorkerId, until_end
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.crew import Crew, Task
 from olympipe_like._scheduler.edge import Edge
@@ -242,12 +243,11 @@ class WorkStage(Stage):
             self._take(edge, number)
             self.finish(edge, number, frame)
             return True
-        worker: WorkerId | None = None
-        if frame.count or len(self.inputs) > 1 or self.spec.sees_all:
-            # Asked before there is known to be room: mostly it is a worker that lacks.
-            worker = self._free_worker(frame.count)
-            if worker is None:
-                return False
+        is_silent = frame.is_silent and len(self.inputs) == 1 and not self.spec.sees_all
+        # Asked before there is known to be room: mostly it is a worker that lacks.
+        worker = None if is_silent else self._free_worker(frame.count)
+        if worker is None and not is_silent:
+            return False
         if not self._may_start(key, frame.count):
             self._blocked = True
             return False
@@ -262,7 +262,7 @@ class WorkStage(Stage):
         self._send(worker, Task(key, edge, number, frame, given, poison=poison, reported=told, repeated=told))
         return True
 
-    def _take(self, edge: Edge, number: int) -> None:
+    def _take(self, edge: Edge, number: int) -> Frame:
         frame = edge.take(number)
         if self.spec.role is Role.SCAN:
             self._taken += 1
@@ -271,14 +271,15 @@ class WorkStage(Stage):
                 # Nothing of this leg comes any more; the others go on until they have passed the failed item.
                 self._legs.told.add(edge.leg)
                 self.close(edge)
+        return frame
 
     def _answer_silently(self, edge: Edge, number: int, key: int) -> None:
         """Answer a frame without items for the workers: order and ends need its number, nobody its content."""
-        frame = edge.peek(number)
-        self._take(edge, number)
+        frame = self._take(edge, number)
         for sizer in edge.sizers:
             sizer.observe(self.id, 0.0, frame.span)
-        out = frame._replace(payload=NO_PAYLOAD, nbytes=0, skip=0)
+        upto = until_end(frame.upto) if self.spec.role is Role.SCAN else frame.upto
+        out = frame._replace(payload=NO_PAYLOAD, nbytes=0, skip=0, upto=upto)
         if self._release is not None:
             self._release.add(key, out, complete=True)
             self._send_parts()
@@ -316,8 +317,7 @@ class WorkStage(Stage):
         if not self._may_start(key):
             self._blocked = True
             return False
-        worker = self._free_worker()
-        if worker is None:
+        if (worker := self._free_worker()) is None:
             return False
         self._legs.told.add(edge.leg)
         self._taken += 1
@@ -391,16 +391,9 @@ class WorkStage(Stage):
         ):
             self.end(self._release.number if self._release is not None else self._taken)
 
-    # -- workers ------------------------------------------------------------------------------------------------------
-
     def _account(self) -> None:
         """Book the time since the last look for the workers that had nothing to do."""
         passed = self.ledger.at - self._since
-        if passed == 0:
-            return  # most of the time: it is the same event
+        if passed and not self.ended:  # mostly it is the same event
+            self.tally.wait(passed * self.crew.idle, blocked=self._blocked or bool(self.crew.paused))
         self._since = self.ledger.at
-        if passed > 0 and not self.ended:
-            if self._blocked or self.crew.paused:
-                self.tally.blocked += passed * self.crew.idle
-            else:
-                self.tally.starved += passed * self.crew.idle

@@ -9,7 +9,7 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.identity import END, Path, at_end
+from olympipe_like._model.identity import END, Path, at_end, until_end
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.parameters import wants_rng
 from olympipe_like._plan.segment import Label
@@ -98,7 +98,7 @@ class Group(Step):
             self._last = chunk.path(-1)
         failed = dropped + (failure is not chunk.failure)
         self.count(OpCounts(len(chunk.items), len(out), 0, failed, len(out) * (size - 1)))
-        return Chunk(out, columns, chunk.upto, failure)
+        return Chunk(out, columns, until_end(chunk.upto), failure)
 
     def end(self, leg: int) -> Chunk | None:
         """Return the incomplete batch, as asked."""
@@ -221,7 +221,7 @@ class Fold(Step):
             self._last = chunk.path(-1)
         failed = int(failure is not chunk.failure)
         self.count(OpCounts(done + failed, 0, 0, failed, done))
-        return Chunk([], (), chunk.upto, failure)
+        return Chunk([], (), until_end(chunk.upto), failure)
 
     def end(self, leg: int) -> Chunk:
         """Return the one result."""

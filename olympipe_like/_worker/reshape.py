@@ -12,7 +12,7 @@ from typing import Any
 
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
-from olympipe_like._model.identity import END, Path, at_end
+from olympipe_like._model.identity import END, Path, at_end, until_end
 from olympipe_like._model.options import SKIP
 from olympipe_like._plan import reshaping as ops
 from olympipe_like._plan.segment import Label
@@ -153,7 +153,7 @@ class Dealt(Step):
         ready, rest = (waiting, []) if whole else (waiting[:-1], waiting[-1:])
         self._own = rest[0] if rest else None
         self.count(OpCounts(count, len(ready), count - len(places)))
-        upto = chunk.upto if self._own is None else self._own[0]
+        upto = until_end(chunk.upto if self._own is None else self._own[0])
         return from_paths([item for _, item in ready], [path for path, _ in ready], upto, chunk.failure)
 
     def end(self, leg: int) -> Chunk | None:
@@ -213,7 +213,7 @@ class Slide(Step):
         if chunk.items:
             self._last = chunk.path(-1)
         self.count(OpCounts(len(chunk.items), len(ends)))
-        return Chunk([items[end - size : end] for end in ends], columns, chunk.upto, chunk.failure)
+        return Chunk([items[end - size : end] for end in ends], columns, until_end(chunk.upto), chunk.failure)
 
     def end(self, leg: int) -> Chunk | None:
         """Return the windows that stay incomplete, if asked to."""
@@ -265,7 +265,7 @@ class Buckets(Keyed):
         merged = sum(len(items) - 1 for _, items in out)
         self.count(OpCounts(taken + failed, len(out), 0, failed, merged))
         columns = tuple([column[index] for index, _ in out] for column in chunk.columns)
-        return Chunk([items for _, items in out], columns, chunk.upto, failure)
+        return Chunk([items for _, items in out], columns, until_end(chunk.upto), failure)
 
     def _put(self, item: Any) -> list[list[Any]]:
         """Put an item where it belongs; return the lists that this completes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from olympipe_like import Pipeline
@@ -144,3 +146,52 @@ def test_order_holds_through_a_long_mixed_chain():
     result = joined.batch(4).task(tuple, workers=2).unbatch().wait_for_result()
 
     assert result == [x for x in range(N) if x != 3 for _ in range(2 if x % 6 == 0 else 1)]
+
+
+def slowly(value):
+    """Give so slowly that every item goes on alone."""
+    for part in range(3):
+        yield value, part
+        time.sleep(0.003)
+
+
+@pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda parts: parts.batch(50),
+        lambda parts: parts.reduce([], lambda part, seen: [*seen, part]),
+        lambda parts: parts.window(50, 50, partial=True),
+        lambda parts: parts.bucket(lambda part: 1, [5], 50),
+    ],
+    ids=["batch", "reduce", "window", "bucket"],
+)
+def test_what_comes_at_the_end_of_several_legs_comes_in_their_order_however_slow_they_are(last, executor):
+    rest = Pipeline(range(2)).batch(3)
+    parts = [(number, part) for number in range(2) for part in range(3)]
+
+    merged = last(rest.unbatch().explode(slowly)).gather(rest)
+
+    assert merged.wait_for_result(executor=executor) == [parts, [0, 1]]
+
+
+@pytest.mark.parametrize("executor", ["process", "inline"])
+def test_sources_that_meet_in_two_merges_do_not_wait_for_each_other(executor):
+    left, right = Pipeline(range(30)), Pipeline(range(30, 60))
+
+    found = Pipeline.wait_for_all_results(
+        [
+            left.concat(right),
+            right.concat(left).task(str),
+            right.gather(left),
+            left.batch(9).zip(right, strict=False),
+        ],
+        queue_size=1,
+        executor=executor,
+        stall_timeout=20,
+    )
+
+    one, other = list(range(30)), list(range(30, 60))
+    assert found[:2] == [one + other, [*map(str, other + one)]]
+    assert found[2] == [item for both in zip(other, one, strict=True) for item in both]
+    assert found[3] == list(zip([one[at : at + 9] for at in range(0, 30, 9)], other, strict=False))

@@ -69,7 +69,7 @@ class Group:
         while len(self.held) >= self.op.size:
             members, self.held = self.held[: self.op.size], self.held[self.op.size :]
             out.append((members[-1][0], [value for _, value in members]))
-        return Chunk(out, chunk.upto, chunk.failure)
+        return Chunk(out, min(chunk.upto, END), chunk.failure)
 
     def end(self, leg):
         values = [value for _, value in self.held]
@@ -92,7 +92,7 @@ class Fold:
     def feed(self, chunk, leg):
         for _, value in chunk.items:
             self.value = self.op.reducer(value, self.value)
-        return Chunk([], chunk.upto, chunk.failure)
+        return Chunk([], min(chunk.upto, END), chunk.failure)
 
     def end(self, leg):
         return Chunk([(END, self.value)], END)
