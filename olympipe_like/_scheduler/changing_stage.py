@@ -27,7 +27,7 @@ class ChangingStage(WorkStage):
         """Let frames' sizes, and how many there may be of them in the beginning, follow the number of workers."""
         for edge in self.inputs:
             for sizer in edge.sizers:
-                sizer.staffed(self.id, max(len(self.crew), 1), self.crew.capacity)
+                sizer.staffed(self.id, max(len(self.crew), 1))
             self.ledger.mark(edge.parent)
 
     def _last_at_rest(self) -> WorkerId | None:

@@ -25,6 +25,10 @@ with 32 768."""
 TARGET_BYTES = 1 << 20
 """Payloads beyond about 1 MiB leave the processor's cache between stages."""
 
+START_ITEMS = 8
+"""Items for each worker that may be on their way before any was answered: they travel one by one, and a window full of
+them would be all through before the first larger frame is."""
+
 START_FRAMES = 2
 """Frames for each worker that an edge holds in the beginning, while frames grow: those on their way are small, each
 takes the time of a large one, and all must be through before the first larger one is. 100 000 tiny items through three
@@ -52,11 +56,10 @@ are dealt greedily."""
 class _Cost:
     """What one stage has shown so far of what items cost it."""
 
-    __slots__ = ("frames", "items", "known", "seconds", "work", "workers")
+    __slots__ = ("items", "known", "seconds", "work", "workers")
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.frames = START_FRAMES * workers  # that may wait for them, or be in their hands, in the beginning
         self.seconds: float | None = None  # an item's; None: nothing was answered
         self.known = 0  # of how many items that is the cost
         self.work = 0.0  # seconds so far, of each worker
@@ -94,10 +97,9 @@ class FrameSizer:
         self._costs.setdefault(stage, _Cost(max(workers, 1)))
         self._size = None
 
-    def staffed(self, stage: StageId, workers: int, frames: int = 0) -> None:
-        """Take note of how many workers a stage has from now on, and how many frames they want in hand."""
+    def staffed(self, stage: StageId, workers: int) -> None:
+        """Take note of how many workers a stage has from now on."""
         self._costs[stage].workers = workers
-        self._costs[stage].frames = max(frames, START_FRAMES * workers)
 
     def observe(self, stage: StageId, seconds: float, items: int) -> None:
         """Learn what ``items`` of this stream cost at a stage."""
@@ -119,12 +121,13 @@ class FrameSizer:
         """Items that every stage has answered, and as many as it takes to learn what one costs."""
         if not self._costs:
             return MAX_ITEMS
-        return min(each.items for each in self._costs.values()) + self.start_frames
+        costs = self._costs.values()
+        return min(each.items for each in costs) + START_ITEMS * max(each.workers for each in costs)
 
     @property
     def start_frames(self) -> int:
         """Frames that an edge should hold until `is_settled`."""
-        return max((each.frames for each in self._costs.values()), default=START_FRAMES)
+        return START_FRAMES * max((each.workers for each in self._costs.values()), default=1)
 
     @property
     def is_settled(self) -> bool:

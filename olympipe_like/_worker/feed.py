@@ -24,6 +24,10 @@ from olympipe_like.errors import PlanError
 PULL_SECONDS = 0.001
 """Items that were pulled wait no longer than this for company."""
 
+FIRST_ITEMS = 8
+"""Items that are sent one by one whatever is allowed: what the first ones cost says little, so the first slow one among
+them has no company, and it is soon seen that a run goes well."""
+
 MARK_SECONDS, MARK_SHARE = 0.25, 20
 """A source that knows where it is says so this often: what a resumed run pulls in vain is what it gives meanwhile.
 
@@ -193,6 +197,8 @@ class Feeder:
             items = self._iterator.take(min(allowed - self._given, size))
             self._send(items)
             return bool(items)
+        if self._given < FIRST_ITEMS:
+            size = 1
         count = min(allowed - self._given, size if never_blocks else min(self._wanted, size))
         before = self._given
         ended = self._pull_plainly(count) if never_blocks or count == 1 else self._pull_watched(count)

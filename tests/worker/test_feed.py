@@ -6,7 +6,7 @@ import pytest
 
 from olympipe_like._plan.segment import Label
 from olympipe_like._worker import feed
-from olympipe_like._worker.feed import PULL_SECONDS, Feeder
+from olympipe_like._worker.feed import FIRST_ITEMS, PULL_SECONDS, Feeder
 
 MOST = 64  # items that a frame may hold
 
@@ -53,8 +53,14 @@ def frames_of(monkeypatch):
 def test_items_that_come_at_an_even_pace_make_frames_of_what_comes_in_half_a_millisecond(frames_of):
     sizes = frames_of([PULL_SECONDS / 50] * 5000)
 
-    assert sizes[:5] == [1, 2, 4, 8, 16]
-    assert set(sizes[5:-1]) <= {24, 25}
+    assert sizes[FIRST_ITEMS : FIRST_ITEMS + 4] == [2, 4, 8, 16]
+    assert set(sizes[FIRST_ITEMS + 4 : -1]) <= {24, 25}
+
+
+def test_the_first_items_are_sent_one_by_one_however_many_may_travel_together(frames_of):
+    sizes = frames_of([0.0] * 100)
+
+    assert sizes[: FIRST_ITEMS + 1] == [1] * FIRST_ITEMS + [2]
 
 
 def test_an_interruption_makes_frames_smaller_for_a_moment_only(frames_of):
