@@ -88,13 +88,13 @@ class Drawn:
 
 @st.composite
 def plans(draw: Callable, *, unordered: bool = False, breaks: bool = False, autos: bool = False) -> Drawn:
-    """Draw a plan of one or two sources and a few steps.
+    """Draw a plan of one to three sources and a few steps.
 
     ``unordered``: stages may give up their order, and only steps are drawn whose results do not depend on it.
     ``breaks``: functions may raise; then there is no zip, where it may depend on timing which leg is first to end.
     ``autos``: stages may share workers.
     """
-    usable = [n.source(range(draw(st.integers(0, 12))), f"source{i}") for i in range(draw(st.integers(1, 2)))]
+    usable = [n.source(range(draw(st.integers(0, 12))), f"source{i}") for i in range(draw(st.integers(1, 3)))]
     made = {node: n.evaluate([node])[node].items for node in usable}
     kinds = ["task", "task", "keep", "explode", "partition", "gather", "gather"]
     kinds += ["arrivals"] if unordered else ["batch", "batch", "unbatch", "fold", "limit", "skip", "concat"]
