@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from olympipe_like._plan.graph import topological
 from olympipe_like._plan.layout import Layout, lay_out
+from olympipe_like._scheduler.edge import WINDOW_FRAMES, WINDOW_ITEMS, Edge
 from tests.scheduler.nodes import outcomes
 from tests.scheduler.plans import Drawn, plans
 from tests.scheduler.simulator import Simulation
@@ -35,6 +37,22 @@ def simulate(drawn: Drawn, seed: int, **faults) -> tuple[Layout, Simulation]:
     return layout, run
 
 
+class Watched(Simulation):
+    """Sees to it after every event that no stage was forgotten which could have gone on."""
+
+    def _obey(self, decide) -> None:
+        super()._obey(decide)
+        if self.finished or self.failed:
+            return
+        for stage in reversed([each for each in self.scheduler.stages if each.inputs]):
+            emitted = stage.emitted
+            stage.advance()
+            left = self.scheduler._ledger.commands
+            assert (left, stage.emitted) == ([], emitted), f"stage {stage.id} could go on\n{self}"
+        while self.scheduler._ledger.next_marked() is not None:
+            pass
+
+
 def delivered(layout: Layout, run: Simulation) -> list[tuple[list[object], bool]]:
     return [(run.values(sink), run.failures[sink] is not None) for sink in layout.sinks]
 
@@ -53,6 +71,18 @@ def test_whatever_happens_first_every_leaf_gets_all_its_items_in_order(drawn, se
         layout, run = simulate(drawn, each)
 
         assert delivered(layout, run) == expected
+
+
+@MANY
+@given(drawn=plans(breaks=True), seed=seeds)
+def test_a_stage_goes_on_as_soon_as_it_can(drawn, seed):
+    """A stage is looked at only when something has changed for it: room that it lacked, a frame, a worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Windows that open because items were answered elsewhere are seen by the way; here they are open.
+        patch.setattr(Edge, "_window_items", WINDOW_ITEMS)
+        patch.setattr(Edge, "_window_frames", WINDOW_FRAMES)
+        for each in range(seed, seed + 2):
+            Watched(lay_out(drawn.leaves, queue_size=drawn.queue_size), seed=each, losses=2, worker_retries=8).run()
 
 
 @MANY
