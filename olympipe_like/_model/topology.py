@@ -25,8 +25,9 @@ class Take(Enum):
     """Which of its legs a merge takes the next frame from."""
 
     WATERMARK = "watermark"  # the leg that has come least far, by source position
+    STEP = "step"  # the same of legs that keep step: each is given the same frames
     COUNT = "count"  # the leg that has given the fewest items
-    ANY = "any"  # whichever has a frame: legs that do not run in step, and whose sources must not wait for each other
+    ANY = "any"  # whichever has a frame: legs that share a source but do not run in step
 
 
 class StageSpec(NamedTuple):
@@ -45,7 +46,7 @@ class StageSpec(NamedTuple):
     flushes: bool = False  # wants to be told when a leg has ended: it may hold items, or be done
     sees_all: bool = False  # frames without items, too: what they say of the stream's progress is not what it answers
     take: Take = Take.WATERMARK
-    unbounded_legs: tuple[int, ...] = ()  # CONCAT: legs whose sources the earlier ones need
+    unbounded_legs: tuple[int, ...] = ()  # CONCAT: legs that share a source with an earlier one must not make it wait
     demand: int | None = None  # SOURCE: items its limits need if no item is dropped on the way; None: no limit
     ops: int = 1  # operators whose counts it reports
     conserves: tuple[bool, ...] = ()  # for each: an item in is an item out, filtered, failed or merged; empty: all do

@@ -22,7 +22,6 @@ from olympipe_like._plan.fusion import content_with_views, may_share, without_ma
 from olympipe_like._plan.graph import Node, clocks_of, keys_of, sources_of, topological
 from olympipe_like._plan.losses import on_loss
 from olympipe_like._plan.segment import Label, Segment
-from olympipe_like._plan.waiting import who_waits
 from olympipe_like.errors import PlanError
 
 
@@ -230,8 +229,8 @@ class _Builder:
         self._groups = groups
         self._queue_size = queue_size
         self._executor = executor
+        self._sources = sources_of(nodes)
         self._clocks = clocks_of(nodes)
-        self._waiting = who_waits(nodes, sources_of(nodes), self._clocks)
         self._labels = _label(nodes)
         self._keys = keys_of(nodes)
         self._ids = {group.nodes[-1]: StageId(number) for number, group in enumerate(groups)}
@@ -281,7 +280,7 @@ class _Builder:
             flushes=group.role is Role.SCAN,
             sees_all=any(node.op.tracks_progress for node in group.nodes),
             take=self._take(first) if merge else Take.WATERMARK,
-            unbounded_legs=self._waiting.unbounded.get(first, ()),
+            unbounded_legs=self._unbounded_legs(first) if group.role is Role.CONCAT else (),
             demand=self._demand.get(last) if group.role is Role.SOURCE else None,
             ops=len(group.nodes),
             conserves=tuple(node.op.conserves for node in group.nodes),
@@ -304,12 +303,27 @@ class _Builder:
             node = node.inputs[0]
         return self._labels[node]
 
+    def _shares_source(self, legs: Sequence[Node]) -> bool:
+        seen: set[Node] = set()
+        for leg in legs:
+            if seen & self._sources[leg]:
+                return True
+            seen |= self._sources[leg]
+        return False
+
     def _take(self, merge: Node) -> Take:
         if len({self._clocks[leg] for leg in merge.inputs}) == 1:
-            return Take.WATERMARK
-        if merge in self._waiting.takes_any:
+            return Take.STEP
+        if self._shares_source(merge.inputs):
             return Take.ANY
         return Take.COUNT if isinstance(merge.op, ops.Zip) else Take.WATERMARK
+
+    def _unbounded_legs(self, concat: Node) -> tuple[int, ...]:
+        return tuple(
+            leg
+            for leg, node in enumerate(concat.inputs)
+            if any(self._sources[node] & self._sources[earlier] for earlier in concat.inputs[:leg])
+        )
 
 
 def _label(nodes: Sequence[Node]) -> dict[Node, Label]:

@@ -34,7 +34,7 @@ class AutoStage(ChangingStage):
 
     def want(self, workers: int) -> None:
         """Have so many workers: those that are too many leave; for those that lack, call `hire`."""
-        self._account()
+        self.book()
         self.wanted = workers
         self._choose_who_leaves()
         self.ledger.mark(self.id)
@@ -53,7 +53,7 @@ class AutoStage(ChangingStage):
 
     def hire(self) -> None:
         """Ask for one more worker."""
-        self._account()
+        self.book()
         taken = self.crew.slots
         worker = self.crew.start(next(slot for slot in count() if slot not in taken), spare=True)
         self.crew.withheld.add(worker)
@@ -80,7 +80,7 @@ class AutoStage(ChangingStage):
 
     def ready(self, event: WorkerReady) -> None:
         """Let a worker that has come take part."""
-        self._account()
+        self.book()
         super().ready(event)
         self.slowest_start = max(self.slowest_start, self.ledger.at - self._asked.pop(event.worker, self.ledger.at))
         if event.worker not in self.leaving:
@@ -89,7 +89,7 @@ class AutoStage(ChangingStage):
 
     def lost(self, event: WorkerLost) -> None:
         """As everywhere; one that was to leave has no successor."""
-        self._account()
+        self.book()
         self._asked.pop(event.worker, None)
         self.leaving.discard(event.worker)
         super().lost(event)
@@ -98,7 +98,7 @@ class AutoStage(ChangingStage):
         """Go on without a worker for which there is no room."""
         if event.worker not in self.crew:
             return  # it was let go before anybody knew
-        self._account()
+        self.book()
         self._asked.pop(event.worker, None)
         self.leaving.discard(event.worker)
         slot, _ = self.crew.remove(event.worker)
@@ -128,7 +128,7 @@ class AutoStage(ChangingStage):
         """End those that are to leave and have nothing in hand; say whether there were any."""
         if self.ended or not self.leaving:
             return False
-        self._account()
+        self.book()
         before = len(self.crew)
         self.crew.dismiss(worker for worker in self.leaving if worker in self.crew)
         self.leaving = {worker for worker in self.leaving if worker in self.crew}
@@ -138,15 +138,12 @@ class AutoStage(ChangingStage):
 
     # -- for those who decide ----------------------------------------------------------------------------------------
 
-    def _account(self) -> None:
-        passed = self.ledger.at - self._since
-        super()._account()
-        if passed > 0 and not self.ended:
-            self._on_duty += passed * (len(self.crew) - len(self._asked.keys() & self.crew.withheld))
-
     def book(self) -> None:
         """Bring the counts of time up to this moment."""
-        self._account()
+        passed = self.ledger.at - self._since
+        super().book()
+        if passed > 0 and not self.ended:
+            self._on_duty += passed * (len(self.crew) - len(self._asked.keys() & self.crew.withheld))
 
     @property
     def on_duty(self) -> float:

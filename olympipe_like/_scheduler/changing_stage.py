@@ -19,7 +19,7 @@ class ChangingStage(WorkStage):
         super().advance()
         worker = self._last_at_rest()
         if worker is not None:
-            self._account()
+            self.book()
             self._give_back([self.crew.drop_first(worker)])
             super().advance()
 

@@ -207,6 +207,13 @@ class Crew:
         return any(self._tasks.values())
 
     @property
+    def awaits(self) -> bool:
+        """Whether one is about to come who was given nothing yet, or is at something."""
+        if not self.withheld <= self.ready:
+            return True
+        return any(tasks and worker not in self.paused for worker, tasks in self._tasks.items())
+
+    @property
     def idle(self) -> int:
         """How many wait for something to do, or to go on."""
         return sum(

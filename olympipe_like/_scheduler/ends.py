@@ -36,6 +36,11 @@ class SourceStage(Stage):
         """Whether it has ended, or has been asked to."""
         return self._stopped
 
+    @property
+    def awaits(self) -> bool:
+        """Whether it may give, or has been asked to end."""
+        return not self.ended and (self._stopped or self.allowed_items > self.pulled_items)
+
     def pulled(self, frame: Frame) -> None:
         """Take the source's next frame."""
         number = self.frames
@@ -104,6 +109,11 @@ class SinkStage(Stage):
     def edge(self) -> Edge:
         """The one input."""
         return self.inputs[0]
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the consumer has anything."""
+        return bool(self._delivered)
 
     @property
     def undone(self) -> int:

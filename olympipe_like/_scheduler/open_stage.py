@@ -18,11 +18,16 @@ class OpenStage(ChangingStage):
     comes takes the lowest slot above them; nobody is started in the place of one that goes.
     """
 
+    @property
+    def awaits(self) -> bool:
+        """As everywhere; without any worker it waits for one to come."""
+        return super().awaits or (not self.ended and not len(self.crew))
+
     def came(self) -> None:
         """Take on a worker, unless there is nothing left to do."""
         if self.ended:
             return
-        self._account()
+        self.book()
         taken = self.crew.slots
         self.crew.start(next(slot for slot in count(self.spec.workers) if slot not in taken))
         self._widen()
@@ -37,7 +42,7 @@ class OpenStage(ChangingStage):
 
     def left(self, event: WorkerLeft) -> None:
         """Give what a worker had in hand to the others."""
-        self._account()
+        self.book()
         self.tally.lost_workers += event.lost
         _, tasks = self.crew.remove(event.worker)
         if self.ended:

@@ -22,6 +22,16 @@ class RouteStage(Stage):
         """CONCAT: the leg whose turn it is."""
         return next((edge for edge in self.inputs if not edge.exhausted), None)
 
+    def give_way(self) -> bool:
+        """Let the later legs of a concat wait here in any number."""
+        waiting = [edge for edge in self.inputs if not (edge.exhausted or edge.unbounded)]
+        if self.ended or self.spec.role is not Role.CONCAT or len(waiting) < 2:
+            return False
+        for edge in waiting[1:]:
+            edge.unbounded = True
+            self.ledger.mark(edge.parent)
+        return True
+
     def advance(self) -> None:
         """Pass on whatever is in turn and has room."""
         if self.end_if_unwanted(self._number) or self.ended:

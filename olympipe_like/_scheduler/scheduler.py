@@ -42,11 +42,13 @@ from olympipe_like._scheduler.conservation import discrepancies
 from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
 from olympipe_like._scheduler.ledger import Ledger
+from olympipe_like._scheduler.merge_stage import MergeStage
 from olympipe_like._scheduler.open_stage import OpenStage
 from olympipe_like._scheduler.route import RouteStage
 from olympipe_like._scheduler.sizing import MAX_ITEMS, FrameSizer
 from olympipe_like._scheduler.staffing import Staffing
 from olympipe_like._scheduler.stage import Stage
+from olympipe_like._scheduler.standstill import Standstill
 from olympipe_like._scheduler.work import WorkStage
 
 SHARE_SAMPLE = 100
@@ -100,6 +102,7 @@ class Scheduler:
             and any(source.spec.demand is not None for source in self._sources)
         ]
         self._staffing = Staffing(self.stages, limits.auto_workers)
+        self._standstill = Standstill(self.stages)
         self._concats = [stage for stage in self.stages if stage.spec.role is Role.CONCAT]
 
     def _make(self, spec: StageSpec, sizer: FrameSizer, max_frame: int) -> Stage:  # noqa: RET503 - the match is closed
@@ -110,6 +113,8 @@ class Scheduler:
                 return OpenStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.MAP if spec.auto:
                 return AutoStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
+            case Role.SCAN if len(spec.inputs) > 1:
+                return MergeStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.MAP | Role.SCAN:
                 return WorkStage(spec, self._ledger, sizer if spec.parts else None, max_frame)
             case Role.LIMIT | Role.SKIP | Role.CONCAT | Role.ARRIVAL:
@@ -220,6 +225,8 @@ class Scheduler:
         self._advance_marked()
         while self._limits and self._feed_limits():
             self._advance_marked()
+        while self._standstill.end_one():
+            self._advance_marked()
         are_ended = all(sink.ended for sink in self._sinks)
         if not are_ended:
             self._staffing.fill()
@@ -314,6 +321,9 @@ class Scheduler:
 
     def tallies(self) -> tuple[StageTally, ...]:
         """Return every stage's counts as they stand."""
+        for stage in self.stages:
+            if isinstance(stage, WorkStage):
+                stage.book()
         return tuple(self._tally(stage) for stage in self.stages)
 
     def _tally(self, stage: Stage) -> StageTally:

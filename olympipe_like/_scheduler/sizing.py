@@ -32,7 +32,7 @@ them would be all through before the first larger frame is."""
 START_FRAMES = 2
 """Frames for each worker that an edge holds in the beginning, while frames grow: those on their way are small, each
 takes the time of a large one, and all must be through before the first larger one is. 100 000 tiny items through three
-stages were 68 frames where 8 might wait at each edge, and are 34 with two: 82 and 63 ms."""
+stages were 68 frames where 8 might wait at each edge, and are 34 with two."""
 
 BYTES_DECAY = 0.8
 """How much of the largest item of late is still expected of the next frame: memory is bounded by the largest."""
@@ -46,7 +46,7 @@ EARLY_SECONDS = SHARE * TARGET_SECONDS
 """Work each worker of a stage has done until its items' cost is a mean. Before, it is that of the latest frame: the
 first ones tell of caches that were cold, processes that were still being started and what a frame costs itself, some
 60 µs in a worker. With means from the beginning 100 frames of a few items each went through three stages before the
-first of 1 000: 10 000 tiny items took 72 ms, with the latest frame 50, and with `START_FRAMES` 33."""
+first of 1 000 (figures: docs/explanation/performance.md)."""
 
 SHORT_SECONDS = 2 * MAX_SECONDS
 """Where workers share a stage, a second frame is sent ahead to one only while frames are shorter than this: slow items
@@ -78,6 +78,12 @@ class _Cost:
         self.work += seconds / self.workers
         self.items += items
 
+    def pass_by(self, items: int) -> None:
+        if self.work >= EARLY_SECONDS:
+            self.observe(0.0, items)
+        else:
+            self.items += items
+
 
 class FrameSizer:
     """The frame size of one stream of frames, from what its stages report.
@@ -104,6 +110,11 @@ class FrameSizer:
     def observe(self, stage: StageId, seconds: float, items: int) -> None:
         """Learn what ``items`` of this stream cost at a stage."""
         self._costs[stage].observe(seconds, items)
+        self._size = None
+
+    def pass_by(self, stage: StageId, items: int) -> None:
+        """Learn that a frame of ``items`` had none left for a stage, which tells little of what one costs there."""
+        self._costs[stage].pass_by(items)
         self._size = None
 
     def observe_bytes(self, nbytes: int, items: int) -> None:
@@ -145,8 +156,9 @@ class FrameSizer:
         size: float = MAX_ITEMS
         for cost in self._costs.values():
             if cost.seconds is None:
-                return 1
-            if cost.seconds > 0:
+                # As many as have passed without any for this stage: among so many again there will be one or so.
+                size = min(size, cost.items)
+            elif cost.seconds > 0:
                 size = min(size, min(max(TARGET_SECONDS, cost.work / SHARE), MAX_SECONDS) / cost.seconds)
         if self._bytes > 0:
             size = min(size, TARGET_BYTES / self._bytes)

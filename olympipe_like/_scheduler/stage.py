@@ -27,6 +27,15 @@ class Stage(ABC):
     def advance(self) -> None:
         """Do all that can be done now."""
 
+    @property
+    def awaits(self) -> bool:
+        """Whether anything may come to it from outside: an answer, a frame, the consumer."""
+        return False
+
+    def give_way(self) -> bool:
+        """Take what it would let wait, because the run stands still; say whether there was any."""
+        return False
+
     # -- towards the children -----------------------------------------------------------------------------------------
 
     def may_emit(self, number: int, items: int = 1) -> bool:

@@ -81,7 +81,7 @@ def _of_stage(stage: Stage) -> StageStanding:
             ended=stage.ended,
             given=stage.pulled_items,
             wanted=max(wanted, 0),
-            is_awaited=not stage.ended and (stage.stopped or wanted > 0),
+            is_awaited=stage.awaits,
         )
     if isinstance(stage, SinkStage):
         return StageStanding(stage=stage.id, ended=stage.ended, in_front=in_front, undone=stage.undone)

@@ -55,7 +55,7 @@ class WorkStage(Stage):
 
     def returned(self, event: FrameReturned) -> None:
         """Take a worker's answer."""
-        self._account()
+        self.book()
         task = self.crew.first(event.worker)
         self.tally.busy += event.seconds
         self.ledger.mark(self.id)
@@ -115,7 +115,7 @@ class WorkStage(Stage):
 
     def lost(self, event: WorkerLost) -> None:
         """Give a lost worker's frames to the others and start its successor."""
-        self._account()
+        self.book()
         self.tally.lost_workers += not event.excused
         was_ready = event.worker in self.crew.ready
         slot, tasks = self.crew.remove(event.worker)
@@ -168,11 +168,10 @@ class WorkStage(Stage):
     def _succeed(self, slot: int, tasks: Iterable[Task]) -> None:
         """Start a worker that remembers what its predecessor knew and goes on with what that had in hand."""
         worker = self.crew.start(slot)
-        memory = self._memory
-        if memory is not None:
-            if memory.snapshot is not None:
-                self.ledger.command(RestoreWorker(worker, memory.snapshot))
-            for task in memory:
+        if self._memory is not None:
+            if self._memory.snapshot is not None:
+                self.ledger.command(RestoreWorker(worker, self._memory.snapshot))
+            for task in self._memory:
                 if task.frame is not None:
                     self.ledger.payloads.hold(task.frame)
                 self._send(worker, replace(task, replay=True))
@@ -193,7 +192,9 @@ class WorkStage(Stage):
         self.crew.give(worker, task)
         rehearsed = self.spec.worker_retries == 0 or self._suspects.is_suspect(task.key)
         careful = self.spec.careful or rehearsed
-        leg, size = task.edge.leg, self._part_items()
+        leg, size = task.edge.leg, self._max_frame
+        if self._part_sizer is not None:
+            size = min(self._part_sizer.size, size)
         self.ledger.command(
             RunFrame(worker, self.id, leg, task.frame, size, task.given, careful, rehearsed, task.poison, task.replay)
         )
@@ -209,11 +210,16 @@ class WorkStage(Stage):
         """A worker could not start or close: the whole run fails, once."""
         self.ledger.command(FailRun(event.failure, self.id, event.worker))
 
+    @property
+    def awaits(self) -> bool:
+        """Whether a worker is about to come, or is at something."""
+        return self.crew.awaits
+
     # -- progress -----------------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
         """Send on what is in order, hand out what may be handed out, end when all is done."""
-        self._account()
+        self.book()
         self._send_parts()
         if self._end_if_unwanted():
             self._drop_parts_after(-1)
@@ -277,7 +283,7 @@ class WorkStage(Stage):
         """Answer a frame without items for the workers: order and ends need its number, nobody its content."""
         frame = self._take(edge, number)
         for sizer in edge.sizers:
-            sizer.observe(self.id, 0.0, frame.span)
+            sizer.pass_by(self.id, frame.span)
         upto = until_end(frame.upto) if self.spec.role is Role.SCAN else frame.upto
         out = frame._replace(payload=NO_PAYLOAD, nbytes=0, skip=0, upto=upto)
         if self._release is not None:
@@ -297,9 +303,6 @@ class WorkStage(Stage):
             return self.crew.free(1)
         alone = self.spec.workers == len(self.inputs) == 1 and not self.spec.auto
         return self.crew.free(2 if alone else frames_ahead(self.inputs[0].sizers, self.id))
-
-    def _part_items(self) -> int:
-        return self._max_frame if self._part_sizer is None else min(self._part_sizer.size, self._max_frame)
 
     def _may_start(self, key: int, items: int = 1) -> bool:
         if self._release is None:
@@ -354,16 +357,13 @@ class WorkStage(Stage):
         if self._last is None or key < self._last:
             self._last = key
             self._drop_parts_after(key)
-        if self.spec.role is Role.SCAN or not self.inputs[0].in_order_numbers:
-            self.close_inputs()
-        else:
-            self.close_inputs(number + 1)
+        in_step = self.spec.role is not Role.SCAN and self.inputs[0].in_order_numbers
+        self.close_inputs(number + 1 if in_step else 0)
 
     def _end_if_unwanted(self) -> bool:
         """As `end_if_unwanted`, from the first frame on that has not gone out."""
-        for edge in self.outputs:
-            if edge.cut is None:
-                return False  # most of the time: it wants whatever comes
+        if any(edge.cut is None for edge in self.outputs):
+            return False  # most of the time: it wants whatever comes
         if self._release is not None:
             return self.end_if_unwanted(self._release.number)
         if self.spec.role is Role.SCAN:
@@ -377,9 +377,10 @@ class WorkStage(Stage):
         for edge in self.inputs:
             if edge.total is None and edge.cut is None:
                 return
-        if self.ended or self.crew.is_busy or (self._release is not None and not self._release.is_empty):
+        # Behind a failed item nothing is announced: whoever takes its frame closes for itself.
+        if self.ended or self._last is not None or self.crew.is_busy:
             return
-        if self._last is not None:  # nothing is announced: whoever takes the failed frame closes for itself
+        if self._release is not None and not self._release.is_empty:
             return
         if self.spec.role is Role.MAP:
             edge = self.inputs[0]
@@ -391,7 +392,7 @@ class WorkStage(Stage):
         ):
             self.end(self._release.number if self._release is not None else self._taken)
 
-    def _account(self) -> None:
+    def book(self) -> None:
         """Book the time since the last look for the workers that had nothing to do."""
         passed = self.ledger.at - self._since
         if passed and not self.ended:  # mostly it is the same event

@@ -195,3 +195,14 @@ def test_sources_that_meet_in_two_merges_do_not_wait_for_each_other(executor):
     assert found[:2] == [one + other, [*map(str, other + one)]]
     assert found[2] == [item for both in zip(other, one, strict=True) for item in both]
     assert found[3] == list(zip([one[at : at + 9] for at in range(0, 30, 9)], other, strict=False))
+
+
+@pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+@pytest.mark.parametrize("queue_size", [1, 4])
+def test_a_leg_that_explodes_again_what_the_other_leg_has_does_not_hold_it_back(executor, queue_size):
+    parts = Pipeline(range(6)).explode(lambda value: [value] * 9).task(abs)
+
+    merged = parts.explode(lambda value: [value, value]).gather(parts)
+
+    found = merged.wait_for_result(executor=executor, queue_size=queue_size, stall_timeout=20)
+    assert found == [value for value in range(6) for _ in range(27)]

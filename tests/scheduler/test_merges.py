@@ -65,7 +65,7 @@ CROSSINGS = {
 @pytest.mark.parametrize("queue_size", [1, None])
 @pytest.mark.parametrize("crossing", CROSSINGS)
 def test_merges_that_meet_again_do_not_wait_for_each_other(crossing, queue_size):
-    many = 1200 if queue_size is None else 30  # more than the windows take, where frames have one item
+    many = 600 if queue_size is None else 30  # more than the windows take, where frames have one item
     leaves = CROSSINGS[crossing](n.source(range(many), "left"), n.source(range(many), "right"))
     layout = lay_out(leaves, queue_size=queue_size)
 
@@ -195,3 +195,32 @@ def test_stages_that_gave_up_order_can_still_be_gathered_in_order(workers):
         run = play(leaf, queue_size=2, seed=seed).run()
 
         assert [(run.values(run.stage("results")), False)] == n.outcomes([leaf])
+
+
+@pytest.mark.parametrize("merge", [n.gather, n.pair])
+def test_a_merge_beside_another_one_that_has_ended_does_not_hoard_a_quick_source(merge):
+    quick, slow = n.source(ENDLESS, "quick"), n.source(range(50), "slow")
+    first, rest = n.limit(merge(quick, slow), 3, "first"), merge(n.skip(quick, 5), n.skip(slow, 5, "other skip"))
+    layout = lay_out([first, rest], queue_size=4)
+    run = Simulation(layout, seed=3)
+    run.run_without(("pull", run.stage("slow")))
+    for _ in range(20):
+        run.pull(run.stage("slow"), 1)
+        run.run_without(("pull", run.stage("slow")))
+
+    assert run.sources[run.stage("quick")].pulled <= 20 + 6 * 5
+
+
+def test_a_run_that_waits_for_its_consumer_or_a_slow_source_does_not_stand_still():
+    left, right = n.source(range(30), "left"), n.source(range(30), "right")
+    leaves = [n.concat(left, right), n.gather(right, left)]
+    layout = lay_out(leaves, queue_size=2)
+    run = Simulation(layout, seed=1)
+
+    run.run_without("consume")
+    waiting = [len(edge.waiting) for stage in run.scheduler.stages for edge in stage.inputs]
+
+    assert not any(edge.unbounded for stage in run.scheduler.stages for edge in stage.inputs)
+    assert max(waiting) <= 3
+    run.run()
+    assert [(run.values(sink), False) for sink in layout.sinks] == n.outcomes(leaves)

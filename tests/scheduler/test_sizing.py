@@ -131,6 +131,30 @@ def test_small_frames_that_come_late_do_not_make_the_next_ones_small(sizer):
     assert sizer.size == size
 
 
+def test_items_that_are_filtered_out_say_little_of_what_the_others_cost(sizer):
+    sizes = []
+    for _ in range(6):
+        sizer.observe(FIRST, seconds=6e-5, items=sizer.size)
+        sizer.pass_by(SECOND, items=sizer.size)
+        sizes.append(sizer.size)
+    assert sizes == [1, 2, 4, 8, 16, 32]
+
+    sizer.observe(SECOND, seconds=0.005, items=32)
+    assert sizer.size == 6
+
+    sizer.pass_by(SECOND, items=6)
+    assert sizer.size == 6
+
+
+def test_filters_that_drop_nearly_all_do_not_keep_frames_small(sizer):
+    sizer.observe(SECOND, seconds=EARLY_SECONDS, items=1)
+    for _ in range(100):
+        sizer.observe(FIRST, seconds=6e-5, items=sizer.size)
+        sizer.pass_by(SECOND, items=sizer.size)
+
+    assert sizer.size > 1000
+
+
 def test_fewer_frames_may_wait_while_they_grow():
     sizer = FrameSizer()
     sizer.expect(FIRST, workers=3)

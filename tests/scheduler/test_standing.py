@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -117,3 +118,16 @@ def test_there_is_always_somebody_to_wait_for_until_the_run_ends(drawn, seed):
         assert found is WaitsFor.RUN or "answer" not in kinds or "consume" in kinds or run.ended
         assert found is not WaitsFor.SOURCE or "pull" in kinds
         run.happen(possible)
+
+
+def test_the_time_for_which_workers_had_nothing_is_counted_up_to_the_last_event():
+    run = Simulation(lay_out([n.task(n.source(range(3)), workers=3)]), item_seconds=0.001)
+    stage = run.stage("task")
+    for worker in run.workers_of(stage):
+        run.make_ready(worker)
+    run.now = 50.0
+    run.pull(0, 1)
+
+    tally = run.scheduler.tallies()[stage]
+
+    assert tally.starved == pytest.approx(150.0, rel=0.01)

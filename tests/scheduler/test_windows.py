@@ -8,7 +8,7 @@ from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import PayloadId
 from olympipe_like._plan.layout import lay_out
 from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, WINDOW_ITEMS, Edge
-from olympipe_like._scheduler.sizing import START_ITEMS
+from olympipe_like._scheduler.sizing import START_FRAMES, START_ITEMS
 from tests.scheduler import nodes as n
 from tests.scheduler.simulator import Simulation
 
@@ -103,6 +103,18 @@ def test_a_source_waits_for_the_first_answers_before_it_fills_a_window():
         run.happen([each for each in run.possible() if each[0] == "answer"] or run.possible())
     run.run_without("answer")
     assert run.sources[NUMBERS].pulled > 3 * START_ITEMS
+
+
+def test_few_frames_wait_before_the_cost_of_items_is_known():
+    run = play(n.task(n.source(ENDLESS)), item_seconds=1e-7)
+    run.pull(NUMBERS, 1)
+    run.answer(*run.workers_of(run.stage("task")))
+    size = run.sources[NUMBERS].size
+    assert size > WINDOW_ITEMS
+
+    run.run_without("answer")
+
+    assert run.sources[NUMBERS].pulled <= 1 + START_ITEMS + START_FRAMES * size
 
 
 def test_items_that_grow_take_back_what_a_source_was_allowed():
