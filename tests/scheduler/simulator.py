@@ -18,7 +18,7 @@ from olympipe_like._model import commands as c
 from olympipe_like._model import events as e
 from olympipe_like._model.failure import READING
 from olympipe_like._model.frame import Frame, OpCounts
-from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
+from olympipe_like._model.identity import NO_PAYLOAD, Path, PayloadId, StageId, WorkerId
 from olympipe_like._model.options import Limits
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._plan.layout import Layout
@@ -319,15 +319,21 @@ class Simulation:
         assert order.skip_items <= len(whole.items), f"more items are skipped than there are: {order}"
         while items and (len(items) > order.part_items or self.random.random() < 0.6):
             count = self.random.randint(0, min(order.part_items, len(items)))
-            # Workers know the next item's place only after they have made it.
-            upto = items[count][0] if count < len(items) and self.random.random() < 0.5 else items[max(count - 1, 0)][0]
-            parts.append((Chunk(items[:count], upto), True))
+            parts.append((Chunk(items[:count], self._part_upto(items, count)), True))
             items = items[count:]
         # A worker need not know that nothing follows a failed item; it must not be asked again.
         parts.append(
             (Chunk(items, whole.upto, whole.failure), whole.failure is not None and self.random.random() < 0.5)
         )
         worker.parts = parts
+
+    def _part_upto(self, items: list[Item], count: int) -> Path:
+        """Return how far so many items bring a stream, of which others follow."""
+        last = items[max(count - 1, 0)][0]
+        if self.seed % 2 and len(last) > 1:
+            return last[:-1]  # as far as the item that they are made of: what a worker says
+        # Workers know the next item's place only after they have made it.
+        return items[count][0] if count < len(items) and self.random.random() < 0.5 else last
 
     def consume(self, sink: StageId) -> None:
         """Let the caller be done with its oldest frame."""
