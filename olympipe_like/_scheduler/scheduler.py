@@ -315,8 +315,8 @@ class Scheduler:
         child = self.stages[edge.child]
         if not (isinstance(child, RouteStage) and child.spec.role is Role.CONCAT):
             return True
-        # A later leg without a window (its source is an earlier one's, too, or had to go on) takes what comes as it comes;
-        # a merge in it would hold that source back if its other sources were left alone.
+        # A later leg without a window, because its source is an earlier one's or had to go on, takes what comes as it
+        # comes; a merge in it would hold that source back if its other sources were left alone.
         return child.current_leg is edge or edge.unbounded
 
     def tallies(self) -> tuple[StageTally, ...]:
