@@ -135,9 +135,9 @@ class Edge:
 
     @property
     def _window_frames(self) -> int:
+        self._is_settled = self._is_settled or all(sizer.is_settled for sizer in self.sizers)
         if self._is_settled:
             return WINDOW_FRAMES
-        self._is_settled = all(sizer.is_settled for sizer in self.sizers)
         return min([WINDOW_FRAMES, *(sizer.start_frames for sizer in self.sizers)])
 
     def grant(self, number: int, items: int) -> None:

@@ -395,6 +395,6 @@ class WorkStage(Stage):
     def book(self) -> None:
         """Book the time since the last look for the workers that had nothing to do."""
         passed = self.ledger.at - self._since
-        if passed and not self.ended:  # mostly it is the same event
+        if passed > 0 and not self.ended:  # else it is the same event, mostly
             self.tally.wait(passed * self.crew.idle, blocked=self._blocked or bool(self.crew.paused))
-        self._since = self.ledger.at
+            self._since = self.ledger.at

@@ -159,6 +159,16 @@ def test_a_report_can_tell_what_moved_when_and_why():
     assert second.on_duty == pytest.approx(second.busy + second.starved + second.blocked, rel=0.1)
 
 
+def test_the_workers_that_a_stage_had_at_its_end_count_on():
+    run = play(chain(50, "first", "last"), {"first": constant(0.001), "last": constant(0.1)}, auto_workers=2)
+    assert run.now > 4
+
+    first = run.scheduler.tallies()[run.stage("first")]
+
+    assert first.staff == 1
+    assert first.on_duty == pytest.approx(run.now, rel=0.05)
+
+
 # -- without wavering -------------------------------------------------------------------------------------------------
 
 
