@@ -6,6 +6,7 @@ scikit-learn's own `Pipeline`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -110,8 +111,9 @@ class _Streaming(TransformerMixin, _BaseComposition):  # type: ignore[misc]  # s
     _words: tuple[str | None, ...] = _NO_STEP  # what may stand in the place of a part
 
     @property
+    @abstractmethod
     def _parts(self) -> Steps:
-        raise NotImplementedError
+        """Its parts and their names."""
 
     def _check(self) -> None:
         """Refuse names and parts that cannot be used."""

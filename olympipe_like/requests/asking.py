@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -17,12 +18,13 @@ LOOK_AHEAD = 64
 travel in company; few enough that none was made long ago."""
 
 
-class Asking:
+class Asking(ABC):
     """Somebody who can ask."""
 
     def __init__(self, kind: Format) -> None:
         self._kind = kind
 
+    @abstractmethod
     def _way(self) -> Way:
         """Return how requests get to the broker.
 
@@ -31,11 +33,10 @@ class Asking:
         BrokerClosed
             If they do not.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self) -> None:
         """Ask no more; from any thread."""
-        raise NotImplementedError
 
     def apply(self, request: Any) -> Any:
         """Return the result of one request; waits for it.
