@@ -115,8 +115,7 @@ class Host:
 
     def _answer(self, notice: ChunkAnswer) -> None:
         began = perf_counter()
-        title = f"a thread of the caller's process, worker {notice.worker}"
-        answer, parts = notice.program.encode(notice.answer, title)
+        answer, parts = notice.program.encode(notice.answer)
         chunk = answer.chunk
         failure = chunk.failure.pack() if chunk.failure is not None else None
         with self._sending:

@@ -268,7 +268,8 @@ class Run(Generic[T_co]):
             while not self._closed:
                 found = engine.next(self._progress.interval if self._progress is not None else None)
                 self._show_progress()
-                self._tracker.note_marks(engine.marks)
+                if engine.marks:
+                    self._tracker.note_marks(engine.marks)
                 if found is None:
                     self._tracker.finish()
                     return

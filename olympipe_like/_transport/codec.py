@@ -101,6 +101,18 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
     """
     if _instead is not None:
         return _instead.encode(items, rest)
+    try:
+        if len(items) <= SAMPLE_ABOVE and _UNCHANGING.issuperset(map(type, items)):
+            return [pickle.dumps((rest, items), protocol=5)]
+        if not _has_repeats(items):
+            return _with_buffers((rest, items))
+    except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
+        pass
+    return [pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)]
+
+
+def _with_buffers(value: object) -> list[Buffer]:
+    """Return a pickle and the large buffers outside it."""
     buffers: list[Buffer] = []
 
     def keep_outside(buffer: pickle.PickleBuffer) -> bool:
@@ -113,12 +125,7 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
         buffers.append(raw)
         return False
 
-    if not _has_repeats(items):
-        try:
-            return [_dumps((rest, items), keep_outside), *buffers]
-        except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
-            pass
-    return [pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)]
+    return [_dumps(value, keep_outside), *buffers]
 
 
 def _has_repeats(items: list[Any]) -> bool:

@@ -25,9 +25,31 @@ def _frame_message(message: object, payload: Sequence[Buffer]) -> list[Buffer]:
     data = pack(message)
     if not payload:
         return [_HEADER.pack(len(data), 0) + data]
-    size = sum(memoryview(part).nbytes for part in payload)
+    size = size_of(payload)
     head = _HEADER.pack(len(data), size) + data
-    return [head + b"".join(payload)] if size <= _COPY_BYTES else [head, *payload]
+    return [b"".join((head, *payload))] if size <= _COPY_BYTES else [head, *payload]
+
+
+def size_of(parts: Sequence[Buffer]) -> int:
+    """Return how many bytes they are together."""
+    size = 0
+    for part in parts:
+        size += part.nbytes if type(part) is memoryview else len(part)
+    return size
+
+
+def _cut(data: bytes | bytearray) -> tuple[Message | None, int]:
+    """Return the message that bytes begin with, if it is whole, and where it ends."""
+    if len(data) <= _HEADER.size:  # no message is empty
+        return None, 0
+    length, size = _HEADER.unpack_from(data)
+    start = _HEADER.size
+    end = start + length + size
+    if len(data) < end:
+        return None, 0
+    with memoryview(data) as view:
+        message = unpack(view[start : start + length])
+        return (message, bytearray(view[start + length : end]) if size else None), end
 
 
 class _Parser:
@@ -36,23 +58,22 @@ class _Parser:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> None:
-        self._buffer += data
+    def feed(self, data: bytes) -> Message | None:
+        """Add bytes that have come; return the next message if it is whole."""
+        if self._buffer:
+            self._buffer += data
+            return self.next()
+        found, end = _cut(data)  # mostly a message has come alone: it need not be kept
+        self._buffer += data[end:]
+        return found
 
     def next(self) -> Message | None:
-        buffer = self._buffer
-        if len(buffer) <= _HEADER.size:  # no message is empty
+        """Return the next message of those bytes if it is whole."""
+        if not self._buffer:
             return None
-        length, size = _HEADER.unpack_from(buffer)
-        start = _HEADER.size
-        end = start + length + size
-        if len(buffer) < end:
-            return None
-        with memoryview(buffer) as view:
-            message = unpack(view[start : start + length])
-            payload = bytearray(view[start + length : end]) if size else None
-        del buffer[:end]
-        return message, payload
+        found, end = _cut(self._buffer)
+        del self._buffer[:end]
+        return found
 
 
 class Connection:
@@ -85,14 +106,15 @@ class Connection:
             while self._outgoing and not self._is_sending:
                 self._is_sending = True
                 try:
-                    self._send(self._outgoing.popleft())
+                    buffers = self._outgoing.popleft()
+                    if len(buffers) == 1:
+                        self._socket.sendall(buffers[0])
+                    else:
+                        self._send_parts(buffers)
                 finally:
                     self._is_sending = False
 
-    def _send(self, buffers: list[Buffer]) -> None:
-        if len(buffers) == 1:
-            self._socket.sendall(buffers[0])
-            return
+    def _send_parts(self, buffers: list[Buffer]) -> None:
         parts = [memoryview(part).cast("B") for part in buffers]
         while parts:
             sent = self._socket.sendmsg(parts[:_MAX_VECTORS])
@@ -109,7 +131,8 @@ class Connection:
         EOFError
             If the other side is gone.
         """
-        while (message := self._parser.next()) is None:
+        message = self._parser.next()
+        while message is None:
             try:
                 data = self._socket.recv(_READ_BYTES)
             except ConnectionResetError:
@@ -117,14 +140,13 @@ class Connection:
                 data = self._socket.recv(_READ_BYTES)
             if not data:
                 raise EOFError("the other side is gone")
-            self._parser.feed(data)
+            message = self._parser.feed(data)
         return message
 
     def receive_alone(self) -> Message:
         """As `receive`, without a byte of what follows: descriptors that come with that would be lost."""
         header = self._exactly(_HEADER.size)
-        self._parser.feed(header + self._exactly(sum(_HEADER.unpack(header))))
-        message = self._parser.next()
+        message = self._parser.feed(header + self._exactly(sum(_HEADER.unpack(header))))
         assert message is not None
         return message
 
@@ -147,8 +169,7 @@ class Connection:
                 return None
             if not data:
                 raise EOFError("the other side is gone")
-            self._parser.feed(data)
-            message = self._parser.next()
+            message = self._parser.feed(data)
         return message
 
     def shut_down(self) -> None:
@@ -226,6 +247,7 @@ class Channel:
 
     def receive(self) -> list[Message]:
         """Return the messages that have come; notes when the other side is gone."""
+        messages: list[Message] = []
         resets = 0
         while not self.is_gone:
             try:
@@ -239,12 +261,12 @@ class Channel:
             if not data:
                 self.is_gone = True
                 break
-            self._parser.feed(data)
+            message = self._parser.feed(data)
+            while message is not None:
+                messages.append(message)
+                message = self._parser.next()
             if len(data) < _READ_BYTES:
                 break
-        messages = []
-        while (message := self._parser.next()) is not None:
-            messages.append(message)
         return messages
 
     def close(self) -> None:

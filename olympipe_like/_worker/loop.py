@@ -29,7 +29,7 @@ from olympipe_like._worker.port import NotBuilt, Port, SourcePort, Unreadable, u
 from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.sending import encode_chunk
 from olympipe_like._worker.startup import Surroundings, prepare, resident_bytes
-from olympipe_like._worker.watch import Reading
+from olympipe_like._worker.watch import Reading, begin_reading
 
 _NONE: Mapping[int, Failure] = {}
 
@@ -155,11 +155,14 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
     """Send the answer to one frame, part by part; say whether to go on."""
     began = perf_counter()
     chunk, unread = None, _NONE
-    poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
+    poison = _NONE
+    if message.poison:
+        poison = {ordinal: Failure.unpack(failure) for ordinal, failure in message.poison}
     weight = sum(message.parcel.lengths) if message.parcel is not None else 0
     if not message.ended:
         chunk, unread = _read(order, port, message, payload, poison)
-    port.accept(message.slot)
+    if message.slot.size:
+        port.accept(message.slot)
     answers = program.run(
         chunk,
         message.leg,
@@ -183,14 +186,16 @@ def _answer(order: WorkerOrder, port: Port, program: Program, message: Run, payl
         return True
     for answer in answers:
         more = answer.more
-        snapshot = program.snapshot(weight) if not more else None
+        snapshot = program.snapshot(weight) if program.remembers and not more else None
         reply, inline, skipped = _pack(order, port, program, message, answer, snapshot, began, skip)
         skip -= skipped
         # Now the last views of the frame end, but those that the user's code keeps: the answer can give its slot back.
         del answer
         if not more:
             answers.close()
-        port.connection.send(reply._replace(returned=port.returned()), inline)
+        if returned := port.returned():
+            reply = reply._replace(returned=returned)
+        port.connection.send(reply, inline)
         if more:
             # What follows belongs to this answer: no other frame is given to a worker that holds a generator.
             heard, _ = port.receive()
@@ -212,16 +217,22 @@ def _read(
     poison: Mapping[int, Failure],
 ) -> tuple[Chunk, Mapping[int, Failure]]:
     """Return the items of a frame; of those that cost too many workers, by index, the failures to be told instead."""
-    reading = Reading(order.cell, range(message.skip, message.skip + message.length), poison)
+    reading, each = None, None
+    if poison or message.rehearsed:
+        reading = Reading(order.cell, range(message.skip, message.skip + message.length), poison)
+        if message.rehearsed or reading.unread:  # a replay has poison and is not suspect
+            each = reading.each
+    if each is None and order.cell is not None:
+        begin_reading(order.cell, message.length)
     cut = (message.skip, message.length, message.prefix)
-    in_turn = message.rehearsed or bool(reading.unread)  # a replay has poison and is not suspect
-    reading.begin(in_turn=in_turn)
     try:
-        each = reading.each if in_turn else None
         chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure, each, port.views)
     except Unreadable as error:
         chunk = error.blame(order.senders[message.leg], order.title)
-    reading.end()
+    if order.cell is not None:
+        order.cell.leave()
+    if reading is None or not reading.unread:
+        return chunk, _NONE
     unread = {index: failure for index, failure in reading.unread.items() if index < len(chunk.items)}
     for index in unread:
         chunk.items[index] = NotBuilt()
@@ -239,7 +250,7 @@ def _pack(
     skip: int,
 ) -> tuple[Answered, list[Buffer], int]:
     """Return an answer without its first ``skip`` items: the message, what goes behind it, how many were left out."""
-    answer, parts = program.encode(answer, order.title)
+    answer, parts = program.encode(answer)
     chunk = answer.chunk
     skipped = min(skip, len(chunk.items))
     if skipped:
@@ -247,7 +258,8 @@ def _pack(
         rest = chunk.view(skipped, len(chunk.items) - skipped, ())
         chunk, parts = encode_chunk(rest, order.label, order.title)
     whole = not answer.more and not skipped and chunk.failure is None and chunk.upto == message.upto
-    same = order.refers and whole and message.parcel is not None and port.holds(message.parcel, parts)
+    parcel = message.parcel
+    same = parcel is not None and parcel.lent and whole and order.refers and port.holds(parcel, parts)
     parcel, inline = port.place(parts) if parts and not same else (None, [])
     failure = chunk.failure.pack() if chunk.failure is not None else None
     reply = Answered(
@@ -261,7 +273,7 @@ def _pack(
         answer.more,
         answer.done,
         (),
-        tuple(record.pack() for record in answer.records),
+        tuple([record.pack() for record in answer.records]),
         snapshot,
         resident_bytes() if order.tells_rss else 0,
         same,

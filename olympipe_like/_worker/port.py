@@ -13,7 +13,7 @@ from olympipe_like._model.identity import NO_STAGE, Path
 from olympipe_like._plan.segment import Label
 from olympipe_like._transport import store
 from olympipe_like._transport.codec import Buffer, DecodingError, decode, says_its_end
-from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.connection import Connection, size_of
 from olympipe_like._transport.messages import (
     Allow,
     Ended,
@@ -44,6 +44,8 @@ def open_parcel(parcel: Parcel, payload: bytearray | None, memory: store.Memory 
         data, *buffers = memory.read(parcel.offset, parcel.lengths)
         return data, buffers
     assert payload is not None
+    if len(parcel.lengths) == 1:
+        return payload, []
     parts: list[Buffer] = []
     start = 0
     view = memoryview(payload)
@@ -90,7 +92,8 @@ def unpack_chunk(
         path = tuple(column[error.index] for column in error.rest) if error.rest else None
         cause = error.__cause__ or error
         raise Unreadable(whole.view(skip, max(error.index - skip, 0), prefix), path) from cause
-    return Chunk(items, columns, upto, passed_on).view(skip, count, prefix)
+    whole = Chunk(items, columns, upto, passed_on)
+    return whole.view(skip, count, prefix) if skip or prefix or count != len(items) else whole
 
 
 class Unreadable(Exception):
@@ -168,18 +171,20 @@ class Port:
 
     def returned(self) -> tuple[int, ...]:
         """Return the slots that will not be used, or looked at, any more, once; they go with the next message."""
-        returned = tuple(self._returned)
-        self._returned.clear()
+        returned: tuple[int, ...] = ()
+        if self._returned:
+            returned = tuple(self._returned)
+            self._returned.clear()
         return returned if self.views is None else returned + self.views.take_gone()
 
     def holds(self, parcel: Parcel, parts: list[Buffer]) -> bool:
-        """Whether a frame's bytes are those of one that was lent, its large buffers at their very place."""
-        return parcel.lent and self.views is not None and self.views.holds(parcel.offset, parcel.lengths, parts)
+        """Whether the bytes of a frame are those of one that was lent, its large buffers at their very place."""
+        return self.views is not None and self.views.holds(parcel.offset, parcel.lengths, parts)
 
     def place(self, parts: list[Buffer]) -> tuple[Parcel, list[Buffer]]:
         """Put a frame's bytes where they travel best; return the parcel and what must go with the message."""
-        lengths = tuple(memoryview(part).nbytes for part in parts)
-        total = sum(lengths)
+        total = size_of(parts)
+        lengths = (total,) if len(parts) == 1 else tuple([memoryview(part).nbytes for part in parts])
         if total <= store.INLINE_BYTES:
             return Parcel(lengths, None), parts
         if self.memory is None:

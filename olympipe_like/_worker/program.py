@@ -70,6 +70,8 @@ class Program:
         self._segment = segment
         self._worker = worker
         self._watches: list[Watch] = []
+        self._is_watched = False
+        self._last = segment.last
         self._attempts: list[Attempts] = []
         self._open_legs = max(segment.legs, 1)
         self._close: list[partial[Any]] = []
@@ -83,7 +85,7 @@ class Program:
         for step in self._steps:
             step.keeps = segment.keeps
         self._spreads = any(isinstance(step, Spread) for step in self._steps)
-        self._remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
+        self.remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
         self._snapshots = Snapshots(self._steps)
         self._judge = self._find_judge()
         batch = next((op for op in segment.ops[segment.last + 1 :] if isinstance(op, ops.Batch)), None)
@@ -94,7 +96,7 @@ class Program:
 
     def _find_judge(self) -> int | None:
         """Return the step whose policy is asked about results that cannot be sent; None: there is none."""
-        last, made_by = len(self._steps) - 1, self._segment.last
+        last, made_by = len(self._steps) - 1, self._last
         op = self._segment.ops[last]
         if isinstance(op, ops.Batch):
             return last if op.calls_user else None
@@ -224,11 +226,16 @@ class Program:
                 poison = {**poison, **unread}  # the first step counts from 0 as they do
             else:
                 chunk = self._without(chunk, unread)
-        for watch in self._watches:
-            watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
-        parts = self._flow(0, chunk, leg, part_items) if chunk is not None else self._end(leg, part_items)
+        is_watched = careful or bool(poison)  # what is rehearsed is careful, too
+        if is_watched or self._is_watched:
+            self._is_watched = is_watched
+            for watch in self._watches:
+                watch.begin(careful=careful, rehearsed=rehearsed, poison=poison)
         try:
-            for part, more in parts:
+            if chunk is not None and not self._spreads:
+                yield self._answer(self._whole(chunk, leg), more=False)
+                return
+            for part, more in self._end(leg, part_items) if chunk is None else self._flow(0, chunk, leg, part_items):
                 yield self._answer(part, more=more)
         finally:
             self.forget()
@@ -270,12 +277,24 @@ class Program:
     def _answer(self, chunk: Chunk, *, more: bool) -> Answer:
         records: tuple[Failure, ...] = ()
         counts = []
+        done = False
         for step, attempts in zip(self._steps, self._attempts, strict=True):
-            failed, retried = attempts.take()
-            records += failed
             made = step.take_counts()
-            counts.append(made._replace(retried=retried) if retried else made)
-        return Answer(chunk, tuple(counts), more, any(step.done for step in self._steps), records)
+            if attempts.records or attempts.retried:
+                failed, retried = attempts.take()
+                records += failed
+                made = made._replace(retried=retried)
+            counts.append(made)
+            done = done or step.done
+        return Answer(chunk, tuple(counts), more, done, records)
+
+    def _whole(self, chunk: Chunk, leg: int) -> Chunk:
+        """Send a chunk through all steps, where none of them makes several of it."""
+        for index, step in enumerate(self._steps):
+            chunk = step.run(chunk, 0 if index else leg)
+            if self._tests and index == self._last:
+                chunk = self._sendable(chunk)
+        return chunk
 
     def _flow(self, start: int, chunk: Chunk, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
         """Send a chunk through the steps from ``start`` on; explodes turn it into several."""
@@ -283,12 +302,12 @@ class Program:
             step = self._steps[index]
             if isinstance(step, Spread):
                 for made, more in step.spread(chunk, part_items):
-                    part = self._sendable(made) if self._tests and index == self._segment.last else made
+                    part = self._sendable(made) if self._tests and index == self._last else made
                     for out, more_below in self._flow(index + 1, part, 0, part_items):
                         yield out, more or more_below
                 return
             chunk = step.run(chunk, leg if index == 0 else 0)
-            if self._tests and index == self._segment.last:
+            if self._tests and index == self._last:
                 chunk = self._sendable(chunk)
         yield chunk, False
 
@@ -318,11 +337,11 @@ class Program:
         # Other legs may go on: then the stream has come only as far as the merge says.
         yield nothing(upto if stop is not None else END), False
 
-    def encode(self, answer: Answer, worker: str) -> tuple[Answer, list[Buffer]]:
+    def encode(self, answer: Answer) -> tuple[Answer, list[Buffer]]:
         """Return an answer as it can be sent, and the bytes of its items."""
         mend = partial(self._mend, len(self._steps) - 1) if self._judge is not None else None
-        label = self._segment.labels[self._judge if self._judge is not None else self._segment.last]
-        chunk, parts = encode_chunk(answer.chunk, label, worker, mend)
+        label = self._segment.labels[self._judge if self._judge is not None else self._last]
+        chunk, parts = encode_chunk(answer.chunk, label, self._worker, mend)
         if chunk is not answer.chunk:
             now = self._answer(chunk, more=answer.more)
             counts = tuple(OpCounts(*map(add, *both)) for both in zip(answer.counts, now.counts, strict=True))
@@ -331,12 +350,12 @@ class Program:
 
     def _sendable(self, chunk: Chunk) -> Chunk:
         """Return a chunk of the last function's results without those that a batch could not be sent with."""
-        last = self._segment.last
+        last = self._last
         return encode_chunk(chunk, self._segment.labels[last], self._worker, partial(self._mend, last))[0]
 
     def _mend(self, last: int, chunk: Chunk, index: int, failure: Failure, error: BaseException) -> tuple[Chunk, int]:
         """Do what the policy says with a result of the step ``last`` that cannot be sent."""
-        judge = self._judge if last != self._segment.last else last
+        judge = self._judge if last != self._last else last
         assert judge is not None
         path = chunk.path(index)
         made = self._steps[judge].rejudge(path, chunk.items[index], failure, error)
@@ -349,7 +368,7 @@ class Program:
 
     def snapshot(self, nbytes: int) -> bytes | None:
         """Return what the steps remember now if that is due, after a frame of so many bytes; None: not now."""
-        return self._snapshots.after(nbytes, self._open_legs) if self._remembers else None
+        return self._snapshots.after(nbytes, self._open_legs)
 
     def heard_again(self, nbytes: int) -> None:
         """Note a frame of so many bytes that a predecessor has answered."""

@@ -47,7 +47,7 @@ class Step(ABC):
 
     def count(self, made: OpCounts) -> None:
         """Add what was done with some items."""
-        self.counts = made if self.counts == _NOTHING else OpCounts(*map(add, self.counts, made))
+        self.counts = made if self.counts is _NOTHING else OpCounts(*map(add, self.counts, made))
 
     def take_counts(self) -> OpCounts:
         """Return what was done since last asked."""
@@ -155,7 +155,8 @@ class PerItem(Step):
                     return self._settle(chunk, results, dropped, verdict)
                 self._take(verdict, results, dropped)
                 continue
-            self.watch.leave()
+            if watched or done:  # else it was not told of any item
+                self.watch.leave()
             return self._settle(chunk, results, dropped)
 
     def apply(self, items: list[Any], results: list[Any]) -> None:

@@ -19,6 +19,11 @@ SEVERAL_SECONDS = 1.0
 """What a frame of several items gets on top of the time of one: it has 1 MiB at most, and took about 1 ms before."""
 
 
+def begin_reading(cell: ProgressCell, items: int) -> None:
+    """Tell the hub that so many items are being built from bytes, all at once."""
+    cell.enter(SOME_READING, later=SEVERAL_SECONDS if items > 1 else 0.0)
+
+
 class Reading:
     """Tells the hub which item of a frame is being built from bytes, and keeps the worker from those given up.
 
@@ -31,11 +36,6 @@ class Reading:
         found = {ordinal - READING - wanted.start: failure for ordinal, failure in poison.items() if ordinal >= READING}
         self.unread = found  # what to tell of items not built, by their number among those wanted
 
-    def begin(self, *, in_turn: bool) -> None:
-        """Begin; ``in_turn``: the hub is told of each item, else they are built all at once."""
-        if self._cell is not None and not in_turn:
-            self._cell.enter(SOME_READING, later=SEVERAL_SECONDS if len(self._wanted) > 1 else 0.0)
-
     def each(self, index: int) -> bool:
         """Begin the next item; return whether it shall be built."""
         if index not in self._wanted or index - self._wanted.start in self.unread:
@@ -43,11 +43,6 @@ class Reading:
         if self._cell is not None:
             self._cell.enter(READING + index)
         return True
-
-    def end(self) -> None:
-        """Note that all are built."""
-        if self._cell is not None:
-            self._cell.leave()
 
 
 class Watch:
