@@ -66,8 +66,11 @@ def use(instead: ItemCodec) -> None:
     _instead = instead
 
 
-def says_its_end() -> bool:
-    """Whether the first of the parts that `encode` returns says itself where it ends, so that it may be padded."""
+def are_pickled() -> bool:
+    """Whether the first of the parts that `encode` returns is a pickle.
+
+    Such a part says itself where it ends, so that it may be padded, and has the names of what it refers to in it.
+    """
     return _instead is None
 
 

@@ -12,7 +12,7 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import NO_STAGE, Path
 from olympipe_like._plan.segment import Label
 from olympipe_like._transport import store
-from olympipe_like._transport.codec import Buffer, DecodingError, decode, says_its_end
+from olympipe_like._transport.codec import Buffer, DecodingError, are_pickled, decode
 from olympipe_like._transport.connection import Connection, size_of
 from olympipe_like._transport.messages import (
     Allow,
@@ -190,7 +190,7 @@ class Port:
         if self.memory is None:
             self._tell("")
             return Parcel(lengths, None), parts
-        padding = -lengths[0] % _ALIGNED if len(parts) > 1 and says_its_end() else 0
+        padding = -lengths[0] % _ALIGNED if len(parts) > 1 and are_pickled() else 0
         slot = self._slot_for(total + padding)
         if slot is None:
             return Parcel(lengths, None), parts  # there is no shared memory

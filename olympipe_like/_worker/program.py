@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.frame import OpCounts
 from olympipe_like._model.identity import END, Path
-from olympipe_like._model.options import SKIP
+from olympipe_like._model.options import Skip
 from olympipe_like._model.start import BEGINNING
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan import reshaping
 from olympipe_like._plan.segment import Label, Segment
-from olympipe_like._transport.codec import Buffer
+from olympipe_like._transport.codec import Buffer, are_pickled
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Attempts, Poisoned
 from olympipe_like._worker.chunk import Chunk, from_paths, join, nothing
@@ -27,13 +27,13 @@ from olympipe_like._worker.mixing import Shuffled
 from olympipe_like._worker.passing import Print, Truth, is_given, is_not_none
 from olympipe_like._worker.reshape import Buckets, Dealt, Distinct, Running, Sampled, Slide
 from olympipe_like._worker.resumed import Resumed
+from olympipe_like._worker.routing import Route, to_legs, to_one_leg
 from olympipe_like._worker.sending import cut_at, encode_chunk
 from olympipe_like._worker.snapshots import Snapshots
 from olympipe_like._worker.spread import Spread
 from olympipe_like._worker.steps import (
     Map,
     PerItem,
-    Route,
     Select,
     Step,
     Tap,
@@ -42,6 +42,7 @@ from olympipe_like._worker.steps import (
 from olympipe_like._worker.watch import ORDINALS, Watch
 
 _NO_POISON: Mapping[int, Failure] = {}
+_NAMES_SKIP = Skip.__module__.encode()  # is in every pickle that `SKIP` is in
 
 
 class Answer(NamedTuple):
@@ -88,6 +89,10 @@ class Program:
         self.remembers = segment.legs > 1 or any(op.remembers for op in segment.ops)
         self._snapshots = Snapshots(self._steps)
         self._judge = self._find_judge()
+        last = self._steps[-1]
+        self._drops_later = last if segment.travels and are_pickled() and isinstance(last, Map) else None
+        if self._drops_later is not None:
+            self._drops_later.drops_later = True
         batch = next((op for op in segment.ops[segment.last + 1 :] if isinstance(op, ops.Batch)), None)
         # What becomes part of a list goes out with it, and could then not be left out without its neighbours.
         self._tests = (
@@ -145,10 +150,9 @@ class Program:
             case ops.ClassTask():
                 return Map(self._build(op, seed), label, worker, *policy)
             case ops.Split():
-                to_legs = partial(_to_legs, op.legs)
-                return Route(callable_of(op.function), to_legs, label, worker, *policy)
+                return Route(callable_of(op.function), partial(to_legs, op.legs), label, worker, *policy)
             case ops.Partition():
-                return Route(callable_of(op.function), _to_one_leg, label, worker, *policy)
+                return Route(callable_of(op.function), to_one_leg, label, worker, *policy)
             case ops.Filter():
                 return Select(callable_of(op.function), label, worker, *policy)
             case ops.NotNone():
@@ -342,6 +346,10 @@ class Program:
         mend = partial(self._mend, len(self._steps) - 1) if self._judge is not None else None
         label = self._segment.labels[self._judge if self._judge is not None else self._last]
         chunk, parts = encode_chunk(answer.chunk, label, self._worker, mend)
+        if self._drops_later is not None and parts and _may_have_skip(bytes(parts[0]), len(chunk.items)):
+            kept = self._drops_later.drop(chunk)
+            if kept is not chunk:
+                chunk, parts = encode_chunk(kept, label, self._worker, mend)
         if chunk is not answer.chunk:
             now = self._answer(chunk, more=answer.more)
             counts = tuple(OpCounts(*map(add, *both)) for both in zip(answer.counts, now.counts, strict=True))
@@ -386,13 +394,6 @@ class Program:
             close()
 
 
-def _to_legs(legs: int, item: Any, values: Any) -> Any:
-    del item
-    if len(values) != legs:
-        raise ValueError(f"split into {legs} legs, but the function returned {len(values)} values")
-    # Taken apart here, where it is the item's failure that there is no first or second of them, as in a set.
-    return tuple(values[leg] for leg in range(legs))
-
-
-def _to_one_leg(item: Any, verdict: Any) -> Any:
-    return (item, SKIP) if verdict else (SKIP, item)
+def _may_have_skip(data: bytes, items: int) -> bool:
+    """Whether to look for `SKIP` among so many items: 14 ns each, and 0.14 ns for each byte of their pickle."""
+    return len(data) > 100 * items or _NAMES_SKIP in data

@@ -298,38 +298,27 @@ class PerItem(Step):
 class Map(PerItem):
     """Task, class_task, split: the results are the items; SKIP drops one."""
 
+    drops_later = False  # whoever pickles the results sees whether SKIP is among them, which costs less than to look
+
     def make(self, chunk: Chunk, results: list[Any]) -> Chunk:
         """Return the results without those dropped."""
         made = chunk.with_items(results)
-        # By type: == on items may be anything, and slow; nothing else that looks at each of them is as quick.
-        if Skip not in set(map(type, results)):
-            return made
-        return made.select([result is not SKIP for result in results])
+        return made if self.drops_later else without_skipped(made)
+
+    def drop(self, chunk: Chunk) -> Chunk:
+        """Return a chunk of results, pickled meanwhile, without those dropped."""
+        made = without_skipped(chunk)
+        gone = len(chunk.items) - len(made.items)
+        self.count(OpCounts(0, -gone, gone))
+        return made
 
 
-class Route(Map):
-    """Split and partition: ``route`` makes of an item and its function's result what each leg gets."""
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        route: Callable[[Any, Any], Any],
-        label: Label,
-        worker: str,
-        attempts: Attempts,
-        watch: Watch,
-    ) -> None:
-        super().__init__(partial(_routed, function, route), label, worker, attempts, watch)
-        self.wants_rng = wants_rng(function, 1)
-        self._route = route
-
-    def replacement(self, item: Any, made: Any) -> Any:
-        """Return where the item goes, as if the function had said so."""
-        return self._route(item, made)
-
-
-def _routed(function: Callable[..., Any], route: Callable[[Any, Any], Any], item: Any, **drawn: Any) -> Any:
-    return route(item, function(item, **drawn))
+def without_skipped(chunk: Chunk) -> Chunk:
+    """Return a chunk without `SKIP`."""
+    # By type: == on items may be anything, and slow; nothing else that looks at each of them is as quick.
+    if Skip not in set(map(type, chunk.items)):
+        return chunk
+    return chunk.select([item is not SKIP for item in chunk.items])
 
 
 class Select(PerItem):

@@ -348,6 +348,51 @@ def test_skip_drops_the_item(executor):
     assert result == ["0", "2", "4"]
 
 
+@executors
+@pytest.mark.parametrize("filler", ["", "x" * 200], ids=["small", "large"])
+def test_skip_drops_items_of_a_stage_whose_results_leave_the_process_and_they_are_counted(executor, filler):
+    def drop_sevenths(x):
+        return SKIP if x % 7 == 0 else (x, filler)
+
+    with (
+        Pipeline(range(3000)).task(drop_sevenths, name="drop").task(lambda made: made[0]).run(executor=executor) as run
+    ):
+        results = list(run)
+
+    assert results == [x for x in range(3000) if x % 7]
+    counted = run.report.stages[1]
+    assert (counted.items_in, counted.items_out, counted.filtered, counted.failed) == (3000, 2571, 429, 0)
+    assert run.report.balanced
+
+
+@executors
+def test_skip_inside_an_item_and_its_name_are_ordinary_values(executor):
+    name = type(SKIP).__module__
+
+    made = Pipeline(range(3)).task(lambda x: (x, SKIP, name)).wait_for_result(executor=executor)
+
+    assert made == [(x, SKIP, name) for x in range(3)]
+
+
+@executors
+def test_all_items_of_a_frame_may_be_dropped(executor):
+    assert Pipeline(range(3000)).task(lambda x: SKIP).wait_for_result(executor=executor) == []
+
+
+def test_skip_is_dropped_among_results_that_travel_by_value_or_not_at_all():
+    def make(x):
+        return (SKIP, lambda: x, threading.Lock(), x)[x % 4]
+
+    pipe = Pipeline(range(400)).task(make, on_error="skip", name="make")
+    with pipe.task(lambda made: made() if callable(made) else made).run() as run:
+        results = list(run)
+
+    assert results == [x for x in range(400) if x % 4 in (1, 3)]
+    counted = run.report.stages[1]
+    assert (counted.items_in, counted.items_out, counted.filtered, counted.failed) == (400, 200, 100, 100)
+    assert run.report.balanced
+
+
 def test_an_async_function_may_drop_items():
     assert Pipeline(range(9)).task(f.drop_thirds_later, workers=3).wait_for_result() == [1, 2, 4, 5, 7, 8]
 
