@@ -69,13 +69,14 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         """Deal with one event."""
-        self.watch.moved(event.at)
+        self._at = at = event.at
+        self.watch.moved(at)
         if isinstance(event, FrameReturned):
-            self.holding.answered(event.worker, event.at, more=event.more)
+            self.holding.answered(event.worker, at, more=event.more)
         elif isinstance(event, WorkerLost):
             self.holding.lost(event.worker)
-        self._at = event.at
-        self._carry_out(self.scheduler.handle(event))
+        if commands := self.scheduler.handle(event):
+            self._carry_out(commands)
 
     @property
     def due(self) -> float | None:

@@ -36,6 +36,7 @@ from olympipe_like._model.events import (
     WorkerReady,
 )
 from olympipe_like._model.failure import Failure, GivenUp
+from olympipe_like._model.frame import NO_FRAME
 from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._runtime.driver import Driver
 from olympipe_like._runtime.hub_remote import RemoteWorkers
@@ -47,7 +48,7 @@ from olympipe_like._runtime.openings import Openings
 from olympipe_like._runtime.orders import HubStage, RunOrder
 from olympipe_like._runtime.peers import Peer, Peers
 from olympipe_like._runtime.stall import StallWatch
-from olympipe_like._runtime.telling import delivered_of, frame_of, packed, run_of
+from olympipe_like._runtime.telling import delivered_of, packed, run_of
 from olympipe_like._runtime.vault import SLOTS_AHEAD, Vault
 from olympipe_like._scheduler.scheduler import Scheduler
 from olympipe_like._transport import messages as wire
@@ -92,6 +93,12 @@ class HubRun:
         self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self, watch)
         labels = {stage.spec.id: stage.label for stage in order.stages}
         self._stall = HubStall(self._driver, labels, self._crew.processes)
+        interval = order.status_interval
+        self._status_due = monotonic() + interval if interval else None
+        # Whether any event may bring forward what has its time: a worker begins an item, a stage lacks workers.
+        self._is_restless = any(stage.timeout is not None or stage.spec.auto for stage in order.stages)
+        self._looks_always = True  # for that reason, or because a silence was looked at
+        self._due: float | None = None  # when to look around, if nothing happens
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -102,28 +109,35 @@ class HubRun:
                 if stage.runs == "process" and stage.spec.workers == 0:
                     self._start_source(stage)
             self._driver.start(monotonic())
-            interval = self._order.status_interval
-            due = monotonic() + interval if interval else None
             while not self._over:
-                if self._openings:
+                if self._openings.asked:
                     self._peers.wait(0)
                     self._start_some()
                 else:
-                    self._peers.wait_until(due, self._stall.due, self._crew.next_look(), self._driver.due)
-                self._driver.pass_time(monotonic(), self._crew.take_refused())
-                self._crew.end_overdue()
-                if (found := self._stall.look(monotonic())) is not None:
-                    self._results.send(found)
-                if due is not None and interval and monotonic() >= due:
-                    due = monotonic() + interval
-                    if not self._results.channel.wants_to_write:  # who does not read needs no news
-                        self._results.send(wire.Status(self._crew.with_workers(self._driver.scheduler.tallies())))
+                    self._peers.wait(None if self._due is None else self._due - monotonic())
+                if self._looks_always or self._due is None or monotonic() >= self._due:
+                    self._look_around()
             self._end()
         except CannotStart as error:
             self._fail(not_started(error.order.label, error.order.slot, error.__cause__))
             self._end()
         finally:
             self._clean_up()
+
+    def _look_around(self) -> None:
+        """See to all that has its time, and find out when it is time for any of it again."""
+        now = monotonic()
+        self._driver.pass_time(now, self._crew.take_refused())
+        self._crew.end_overdue(now)
+        if (found := self._stall.look(now)) is not None:
+            self._results.send(found)
+        if self._status_due is not None and now >= self._status_due:
+            self._status_due = now + (self._order.status_interval or 0)
+            if not self._results.channel.wants_to_write:  # who does not read needs no news
+                self._results.send(wire.Status(self._crew.with_workers(self._driver.scheduler.tallies())))
+        dues = (self._status_due, self._stall.due, self._crew.next_look(now), self._driver.due)
+        self._due = min((due for due in dues if due is not None), default=None)
+        self._looks_always = self._is_restless or not self._stall.can_wait
 
     def _connect(self, descriptor: int, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
         return self._peers.add(Channel(socket.socket(fileno=descriptor)), receive, gone)
@@ -133,7 +147,7 @@ class HubRun:
     def _from_caller(self, peer: Peer, received: Message) -> None:
         message, _ = received
         if isinstance(message, wire.Consumed):
-            self._handle(FrameConsumed(at=monotonic(), sink=message.sink))
+            self._handle(FrameConsumed(monotonic(), message.sink))
         elif isinstance(message, wire.StopSources):
             self._handle(StopRequested(at=monotonic()))
         elif isinstance(message, wire.AskStatus):
@@ -141,13 +155,13 @@ class HubRun:
 
     def _from_source(self, source: StageId, peer: Peer, received: Message) -> None:
         message, payload = received
-        if isinstance(message, wire.NeedSlot):
-            peer.send(self._vault.grant_bytes(peer, message.nbytes))
-        elif isinstance(message, wire.Pulled):
+        if isinstance(message, wire.Pulled):
             frame = self._vault.frame(peer, source, message, payload)
-            self._handle(SourcePulled(at=monotonic(), source=source, frame=frame))
+            self._handle(SourcePulled(monotonic(), source, frame))
             if (slot := self._vault.grant(peer, source, SLOTS_AHEAD)).size:  # before it has to ask for one
                 peer.send(slot)
+        elif isinstance(message, wire.NeedSlot):
+            peer.send(self._vault.grant_bytes(peer, message.nbytes))
         elif isinstance(message, wire.Marked):
             self._results.send(message._replace(source=source))
         elif isinstance(message, wire.Ended):
@@ -162,14 +176,13 @@ class HubRun:
 
     def _from_worker(self, peer: Peer, received: Message) -> None:
         message, payload = received
-        if isinstance(message, wire.NeedSlot | wire.Returned | wire.Forks):
-            self._vault.hear(peer, message)
-        elif isinstance(message, wire.Answered):
+        if isinstance(message, wire.Answered):
             worker = self._crew.workers.get(message.worker)
-            if worker is None:
-                return
-            frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
-            self._handle(self._crew.answered(message, frame))
+            if worker is not None:
+                frame = self._vault.frame(peer, worker.stage.spec.id, message, payload)
+                self._handle(self._crew.answered(worker, message, frame))
+        elif isinstance(message, wire.NeedSlot | wire.Returned | wire.Forks):
+            self._vault.hear(peer, message)
         elif isinstance(message, wire.Logged):
             self._logs.put(message)
         elif isinstance(message, wire.MemoryShort):
@@ -243,10 +256,7 @@ class HubRun:
         self._crew.add(command.worker, HubWorker(stage, command.slot, peer, process))
         self._peers.watch(process.death_handle, partial(self._died, command.worker))
         for each in told:
-            if isinstance(each, RunFrame):
-                self.run_frame(each)
-            else:
-                self.restore(each)
+            self.run_frame(each) if isinstance(each, RunFrame) else self.restore(each)
 
     def _start_source(self, stage: HubStage) -> None:
         source = stage.spec.id
@@ -261,13 +271,16 @@ class HubRun:
         self._control.close()
 
     def run_frame(self, command: RunFrame) -> None:
-        if self._openings.hold(command):
-            return
         worker = self._crew.gave(command.worker)
-        parcel, payload = self._vault.hand(worker.peer, frame_of(command), looks=worker.stage.looks)
+        if worker is None:
+            is_held = self._openings.hold(command)
+            assert is_held
+            return
+        frame = command.frame or NO_FRAME
+        parcel, payload = self._vault.hand(worker.peer, frame, looks=worker.stage.looks)
         slot = self._vault.grant(worker.peer, command.stage, worker.in_hand)
-        poison = tuple((case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison)
-        worker.peer.send(run_of(command, parcel, slot, poison), payload)
+        poison = tuple([(case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison])
+        worker.peer.send(run_of(command, frame, parcel, slot, poison), payload)
 
     def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
         host = self._remote.hosts.get((stage.spec.id, case.pid), "")

@@ -49,6 +49,11 @@ class HubStall:
         """When to look next; None: not before something moves."""
         return self._driver.watch.due if self._asked is None else self._asked.at + STACKS_SECONDS
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether nothing that happens can bring the next look forward."""
+        return self._driver.watch.can_wait
+
     def look(self, at: float) -> Stalled | None:
         """Return what to tell the caller, once the run stands still and its processes have said what they do.
 

@@ -131,43 +131,36 @@ class HubWorkers:
         ]
         return workers + [StageProcess(source, None, 0, process) for source, process in self.sources.items()]
 
-    def gave(self, identity: WorkerId) -> HubWorker:
-        """Note that a worker has a frame more in hand; return it."""
-        worker = self.workers[identity]
-        worker.in_hand += 1
-        self._deadlines.set_busy(identity, busy=True)
+    def gave(self, identity: WorkerId) -> HubWorker | None:
+        """Note that a worker has a frame more in hand; return it, None if it has not been started."""
+        worker = self.workers.get(identity)
+        if worker is not None:
+            worker.in_hand += 1
+            if worker.stage.timeout is not None:
+                self._deadlines.set_busy(identity, busy=True)
         return worker
 
-    def answered(self, message: Answered, frame: Frame) -> FrameReturned:
+    def answered(self, worker: HubWorker, message: Answered, frame: Frame) -> FrameReturned:
         """Note that a worker is done with a frame, or a part of one; return what the scheduler is told of it."""
-        identity = message.worker
-        worker = self.workers[identity]
+        identity, _, _, _, _, counts, seconds, more, done, _, records, snapshot, rss, same = message
         if worker.stage.gateway is not None:
-            worker.items += message.counts[0].items_in if message.counts else 0
-            worker.busy += message.seconds
+            worker.items += counts[0].items_in if counts else 0
+            worker.busy += seconds
             worker.answered_at = monotonic()
-        if not message.more:
-            self.relieve(identity)
-        return FrameReturned(
-            at=monotonic(),
-            worker=identity,
-            frame=frame,
-            counts=message.counts,
-            seconds=message.seconds,
-            more=message.more,
-            done=message.done,
-            records=message.records,
-            snapshot=message.snapshot,
-            rss=message.rss,
-            same=message.same,
-        )
+        if not more:
+            self._took(identity, worker)
+        return FrameReturned(monotonic(), identity, frame, counts, seconds, more, done, records, snapshot, rss, same)
 
     def relieve(self, identity: WorkerId) -> Peer:
         """Note that a worker has a frame less in hand; return how to talk to it."""
         worker = self.workers[identity]
-        worker.in_hand -= 1
-        self._deadlines.set_busy(identity, busy=worker.in_hand > 0)
+        self._took(identity, worker)
         return worker.peer
+
+    def _took(self, identity: WorkerId, worker: HubWorker) -> None:
+        worker.in_hand -= 1
+        if worker.stage.timeout is not None:
+            self._deadlines.set_busy(identity, busy=worker.in_hand > 0)
 
     def with_workers(self, tallies: tuple[StageTally, ...]) -> tuple[StageTally, ...]:
         """Return the stages' counts with those of their single workers, where people are shown them."""
@@ -180,13 +173,13 @@ class HubWorkers:
             made[each.stage.spec.id] = (*made.get(each.stage.spec.id, ()), one)
         return tuple(tally._replace(workers=made.get(tally.stage, ())) for tally in tallies)
 
-    def next_look(self) -> float | None:
+    def next_look(self, now: float) -> float | None:
         """Return when `end_overdue` is due next (`monotonic`, seconds)."""
-        return self._deadlines.next_look(monotonic())
+        return self._deadlines.next_look(now)
 
-    def end_overdue(self) -> None:
+    def end_overdue(self, now: float) -> None:
         """End the workers that have been at one item for too long, even those that are stopped or deep in C."""
-        for identity, at in self._deadlines.overdue(monotonic()):
+        for identity, at in self._deadlines.overdue(now):
             worker = self.workers[identity]
             assert worker.process is not None
             worker.overdue = at

@@ -21,16 +21,16 @@ class Openings:
     """
 
     def __init__(self) -> None:
-        self._asked: dict[WorkerId, StartWorker] = {}
+        self.asked: dict[WorkerId, StartWorker] = {}
         self._held: dict[WorkerId, list[RunFrame | RestoreWorker]] = {}
         self._begun: set[StageId] = set()  # stages that have, or had, a worker
 
     def __bool__(self) -> bool:
-        return bool(self._asked)
+        return bool(self.asked)
 
     def add(self, command: StartWorker) -> None:
         """Take note of a worker that is to be started."""
-        self._asked[command.worker] = command
+        self.asked[command.worker] = command
         self._held[command.worker] = []
 
     def hold(self, command: RunFrame | RestoreWorker) -> bool:
@@ -44,7 +44,7 @@ class Openings:
     def drop(self, worker: WorkerId) -> bool:
         """Forget a worker that has not been started and is not wanted any more; say whether that is so."""
         self._held.pop(worker, None)
-        return self._asked.pop(worker, None) is not None
+        return self.asked.pop(worker, None) is not None
 
     def take(self) -> list[tuple[StartWorker, list[RunFrame | RestoreWorker]]]:
         """Return who is to be started next, and what each is to be told.
@@ -53,9 +53,9 @@ class Openings:
         are replaced all the time.
         """
         firsts: dict[StageId, StartWorker] = {}
-        for command in self._asked.values():
+        for command in self.asked.values():
             if command.stage not in self._begun:
                 firsts.setdefault(command.stage, command)
         self._begun.update(firsts)
-        commands = list(firsts.values()) or list(islice(self._asked.values(), AT_A_TIME))
-        return [(self._asked.pop(command.worker), self._held.pop(command.worker)) for command in commands]
+        commands = list(firsts.values()) or list(islice(self.asked.values(), AT_A_TIME))
+        return [(self.asked.pop(command.worker), self._held.pop(command.worker)) for command in commands]

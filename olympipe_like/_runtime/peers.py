@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import selectors
+import select
 from collections import Counter
 from collections.abc import Callable, Iterator
-from time import monotonic
+from contextlib import suppress
+from functools import partial
+from typing import Protocol
 
 from olympipe_like._transport.connection import Channel, Message
 
@@ -13,17 +15,25 @@ from olympipe_like._transport.connection import Channel, Message
 class Peer:
     """One connection: what to do with its messages, and the slots of shared memory granted to the other side."""
 
-    def __init__(self, channel: Channel, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        receive: Callable[[Peer, Message], None],
+        gone: Callable[[], None],
+        behind: set[Peer] | None = None,
+    ) -> None:
         self.channel = channel
         self.receive = receive
         self.gone = gone
         self.slots: set[int] = set()
         self.lent: Counter[int] = Counter()  # slot -> how many frames in it the other side may look at
-        self.is_watched_for_writing = False
+        self._behind = behind if behind is not None else set()  # joins them when not all could be sent
 
     def send(self, message: object, payload: bytearray | None = None) -> None:
         """Send a message; what does not fit now goes when the loop comes round."""
         self.channel.send(message, (payload,) if payload is not None else ())
+        if self.channel.wants_to_write:
+            self._behind.add(self)
 
     def read(self) -> None:
         """Take what has come."""
@@ -31,35 +41,72 @@ class Peer:
             self.receive(self, message)
 
 
+_READ, _WRITE = select.POLLIN, select.POLLOUT  # the same numbers as `epoll` has
+
+
+class _Poller(Protocol):
+    """What is used of `select.epoll`; `selectors`, on top of it, makes calls and tuples for each event."""
+
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+    def modify(self, fd: int, eventmask: int, /) -> None: ...
+    def unregister(self, fd: int, /) -> None: ...
+    def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]: ...
+    def close(self) -> None: ...
+
+
+class _Poll:
+    """The same where the system has no `epoll`."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self.register = self._poll.register
+        self.modify = self._poll.modify
+        self.unregister = self._poll.unregister
+
+    def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]:
+        return self._poll.poll(None if timeout is None else timeout * 1000)[:maxevents]
+
+    def close(self) -> None:
+        """There is no descriptor."""
+
+
 class Peers:
     """All connections of a run, and other descriptors it waits for."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _Poll()
+        self._handlers: dict[int, Callable[[int], None]] = {}  # what to do with what has happened to a descriptor
         self._peers: dict[int, Peer] = {}
+        self._behind: set[Peer] = set()  # have something left to send, and are not watched for that yet
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(list(self._peers.values()))
 
     def add(self, channel: Channel, receive: Callable[[Peer, Message], None], gone: Callable[[], None]) -> Peer:
         """Begin to listen to a connection."""
-        peer = Peer(channel, receive, gone)
-        self._peers[channel.fileno()] = peer
-        self._selector.register(channel, selectors.EVENT_READ, lambda events: self._ready(peer, events))
+        peer = Peer(channel, receive, gone, self._behind)
+        descriptor = channel.fileno()
+        self._peers[descriptor] = peer
+        self._poller.register(descriptor, _READ)
+        self._handlers[descriptor] = partial(self._ready, peer)
         return peer
 
     def watch(self, descriptor: int, happened: Callable[[], None]) -> None:
         """Call ``happened`` when a descriptor is readable."""
-        self._selector.register(descriptor, selectors.EVENT_READ, lambda _: happened())
+        self._poller.register(descriptor, _READ)
+        self._handlers[descriptor] = lambda _: happened()
 
     def unwatch(self, descriptor: int) -> None:
         """No longer watch it."""
-        self._selector.unregister(descriptor)
+        del self._handlers[descriptor]
+        with suppress(OSError):  # it may have been closed
+            self._poller.unregister(descriptor)
 
     def forget(self, peer: Peer) -> None:
         """No longer listen to a connection."""
-        if self._peers.pop(peer.channel.fileno(), None) is not None:
-            self._selector.unregister(peer.channel)
+        descriptor = peer.channel.fileno()
+        if self._peers.pop(descriptor, None) is not None:
+            self.unwatch(descriptor)
 
     def finish(self, peer: Peer) -> None:
         """Take what has come on a connection whose other side is dead, then forget it."""
@@ -68,32 +115,40 @@ class Peers:
             self.forget(peer)
 
     def wait(self, timeout: float | None) -> None:
-        """Wait until something happens, and deal with it."""
-        for peer in self._peers.values():
-            if peer.channel.wants_to_write != peer.is_watched_for_writing:
-                peer.is_watched_for_writing = not peer.is_watched_for_writing
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.is_watched_for_writing else 0)
-                self._selector.modify(peer.channel, events, self._selector.get_key(peer.channel).data)
-        for key, events in self._selector.select(timeout if timeout is None else max(timeout, 0)):
-            key.data(events)
+        """Wait until something happens, for so many seconds at most (None: for ever), and deal with it."""
+        if self._behind:
+            self._watch_for_writing()
+        handlers = self._handlers
+        seconds = timeout if timeout is None or timeout > 0 else 0
+        for descriptor, events in self._poller.poll(seconds, max(len(handlers), 1)):
+            handler = handlers.get(descriptor)
+            if handler is not None:  # what happened before may have led to its end
+                handler(events)
 
-    def wait_until(self, *times: float | None) -> None:
-        """As `wait`, until the first of these times (`monotonic`, seconds) at most; None: there is none."""
-        known = [each for each in times if each is not None]
-        self.wait(min(known) - monotonic() if known else None)
+    def _watch_for_writing(self) -> None:
+        for peer in self._behind:
+            descriptor = peer.channel.fileno()
+            if descriptor in self._peers:
+                self._poller.modify(descriptor, _READ | _WRITE)
+        self._behind.clear()
 
     def close(self) -> None:
         """Give everything back; also in a fork, which has copies of it all."""
-        self._selector.close()
+        self._poller.close()
         for peer in self._peers.values():
             peer.channel.close()
         self._peers.clear()
 
     def _ready(self, peer: Peer, events: int) -> None:
-        if events & selectors.EVENT_WRITE:
-            peer.channel.flush()
-        if events & selectors.EVENT_READ and peer.channel.fileno() in self._peers:
-            peer.read()
-            if peer.channel.is_gone and peer.channel.fileno() in self._peers:
+        channel = peer.channel
+        if events & ~_READ:  # or it is gone, which is also to be read
+            channel.flush()
+            if not channel.wants_to_write:
+                self._poller.modify(channel.fileno(), _READ)
+        if events & ~_WRITE:
+            receive = peer.receive
+            for message in channel.receive():
+                receive(peer, message)
+            if channel.is_gone and channel.fileno() in self._peers:
                 self.forget(peer)
                 peer.gone()

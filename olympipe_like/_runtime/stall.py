@@ -53,6 +53,11 @@ class StallWatch:
         return self._steps[-1]
 
     @property
+    def can_wait(self) -> bool:
+        """Whether nothing that happens can bring the next look forward: no silence was looked at."""
+        return self._next == 0
+
+    @property
     def due(self) -> float | None:
         """When to look next; None: not before something moves."""
         return self._moved + self._steps[self._next] if self._next < len(self._steps) else None

@@ -52,14 +52,7 @@ class Vault:
             self._next += 1
             self._payloads[identity] = (parcel, payload)
         self._recent[stage] = max(nbytes, self._recent.get(stage, 0.0) * _FORGET)
-        return Frame(
-            count=message.length,
-            span=message.length,
-            upto=message.upto,
-            payload=identity,
-            nbytes=nbytes,
-            failure=message.failure,
-        )
+        return Frame(message.length, message.length, message.upto, identity, nbytes, 0, (), message.failure)
 
     def open(self, frame: Frame) -> tuple[wire.Parcel | None, bytearray | None]:
         """Return where a frame's bytes are, and those that must go with the message."""
@@ -71,8 +64,10 @@ class Vault:
         What is lent is held from now on until the peer returns it or is dead. So nothing that is under way can let a
         slot be used again while somebody looks at it.
         """
-        parcel, payload = self.open(frame)
-        if not looks or parcel is None or parcel.offset is None or self._kept_bytes >= self._most_kept:
+        if frame.payload == NO_PAYLOAD:
+            return None, None
+        parcel, payload = self._payloads[frame.payload]
+        if not looks or parcel.offset is None or self._kept_bytes >= self._most_kept:
             return parcel, payload
         self._slots.share(parcel.offset)
         peer.lent[parcel.offset] += 1
