@@ -50,6 +50,7 @@ class Crew:
         self._slots: dict[WorkerId, int] = {}
         self._items: dict[WorkerId, int] = {}  # given to each
         self._holds: dict[WorkerId, int] = {}  # frames that those want in hand who said so
+        self.wears_out = spec.max_items is not None or spec.max_rss is not None  # whether workers are to be replaced
         self._worn_out: set[WorkerId] = set()
         self.ready: set[WorkerId] = set()  # have loaded their function
         self.paused: set[WorkerId] = set()  # hold a generator that may go on when there is room
@@ -72,7 +73,7 @@ class Crew:
         self._tasks[worker] = deque()
         self._slots[worker] = slot
         self._items[worker] = 0
-        self._ledger.command(StartWorker(worker, self._spec.id, slot, spare))
+        self._ledger.start(StartWorker(worker, self._spec.id, slot, spare))
         return worker
 
     @property
@@ -90,9 +91,10 @@ class Crew:
 
     def give(self, worker: WorkerId, task: Task) -> None:
         """Put a task into a worker's hands."""
-        self._tasks[worker].append(task)
-        if len(self._tasks[worker]) == 1:
-            self._begin_next(worker)
+        tasks = self._tasks[worker]
+        tasks.append(task)
+        if len(tasks) == 1:
+            task.began = self._ledger.at
         if task.frame is not None and not task.replay:
             self._items[worker] += task.frame.count
 
@@ -102,8 +104,10 @@ class Crew:
 
     def finish_first(self, worker: WorkerId, rss: int) -> None:
         """Take a task that is done out of a worker's hands; ``rss``: bytes the worker holds, 0: not known."""
-        self._tasks[worker].popleft()
-        self._begin_next(worker)
+        tasks = self._tasks[worker]
+        tasks.popleft()
+        if tasks:
+            tasks[0].began = self._ledger.at
         if self._spec.max_rss is not None and rss > self._spec.max_rss:
             self._worn_out.add(worker)
 
@@ -168,8 +172,6 @@ class Crew:
             self._worn_out.clear()
             return []
         most = self._spec.max_items
-        if most is None and not self._worn_out:
-            return []
         if most is not None:
             self._worn_out.update(worker for worker, done in self._items.items() if done and done + items > most)
         idle = [worker for worker in sorted(self._worn_out) if not self._tasks[worker]]
@@ -216,8 +218,8 @@ class Crew:
     @property
     def idle(self) -> int:
         """How many wait for something to do, or to go on."""
-        return sum(
-            1
-            for worker, tasks in self._tasks.items()
-            if worker in self.paused or (not tasks and worker not in self.withheld)
-        )
+        count = 0
+        for worker, tasks in self._tasks.items():  # not `sum`: this is asked for every frame
+            if worker in self.paused or (not tasks and worker not in self.withheld):
+                count += 1
+        return count

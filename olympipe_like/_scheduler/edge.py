@@ -91,7 +91,8 @@ class Edge:
         elif self.queue_frames is not None:
             has_room = self.frames < self.queue_frames
         else:
-            has_room = self.items < self._window_items or self.frames < self._window_frames
+            items = WINDOW_ITEMS if self._is_proven else self._window_items
+            has_room = self.items < items or self.frames < self._window_frames
         self.is_awaited = self.is_awaited or not has_room
         return has_room
 
@@ -105,7 +106,9 @@ class Edge:
         elif self.queue_frames is not None:
             free = (self.queue_frames - self.frames) * size
         else:
-            free = max(self._window_items - self.items, (self._window_frames - self.frames) * size)
+            items = WINDOW_ITEMS if self._is_proven else self._window_items
+            frames = WINDOW_FRAMES if self._is_settled else self._window_frames
+            free = max(items - self.items, (frames - self.frames) * size)
         if self._window_bytes == NO_LIMIT:
             pass
         elif not self._is_measured:
@@ -118,7 +121,9 @@ class Edge:
 
     def window(self, size: int) -> int:
         """Return how many items may be here in frames of ``size``."""
-        return self.queue_size if self.queue_size is not None else max(WINDOW_ITEMS, self._window_frames * size)
+        if self.queue_size is not None:
+            return self.queue_size
+        return max(WINDOW_ITEMS, (WINDOW_FRAMES if self._is_settled else self._window_frames) * size)
 
     @property
     def capacity(self) -> int:
@@ -127,8 +132,6 @@ class Edge:
 
     @property
     def _window_items(self) -> int:
-        if self._is_proven:
-            return WINDOW_ITEMS
         proven = min([WINDOW_ITEMS, *(sizer.proven for sizer in self.sizers)])
         self._is_proven = proven == WINDOW_ITEMS
         return proven
@@ -142,12 +145,12 @@ class Edge:
 
     def grant(self, number: int, items: int) -> None:
         """Count a frame that is about to be made."""
-        if self.wants(number):
+        assert number not in self.loads  # who makes it again has given the room back before
+        if self.cut is None or number < self.cut:
             self._count(number, items or 1, int(self._frame_bytes))
 
     def put(self, number: int, frame: Frame) -> None:
         """Add a frame; its number is wanted."""
-        self._uncount(number)
         self._count(number, frame.count or 1, frame.nbytes)
         self._frame_bytes = max(frame.nbytes, self._frame_bytes * 0.9)
         self._is_measured = True
@@ -237,14 +240,20 @@ class Edge:
         return bool(self._numbers)
 
     def _count(self, number: int, items: int, nbytes: int) -> None:
+        """Count a frame for so much, whatever it was counted for before."""
+        counted = self.loads.get(number)
+        if counted is None:
+            self.frames += 1
+        else:
+            self.items -= counted[0]
+            self.nbytes -= counted[1]
         self.loads[number] = (items, nbytes)
         self.items += items
         self.nbytes += nbytes
-        self.frames += 1
 
     def _uncount(self, number: int) -> None:
-        items, nbytes = self.loads.pop(number, (0, 0))
-        if items:
-            self.items -= items
-            self.nbytes -= nbytes
+        counted = self.loads.pop(number, None)
+        if counted is not None:
+            self.items -= counted[0]
+            self.nbytes -= counted[1]
             self.frames -= 1

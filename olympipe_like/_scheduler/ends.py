@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 from olympipe_like._model.commands import AllowSource, Deliver, EndSink, StopSource
-from olympipe_like._model.frame import Frame, OpCounts
+from olympipe_like._model.frame import Frame
 from olympipe_like._model.topology import StageSpec
-from olympipe_like._scheduler.edge import Edge
+from olympipe_like._scheduler.edge import NO_LIMIT, Edge
 from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.sizing import FrameSizer
 from olympipe_like._scheduler.stage import Stage
@@ -46,10 +46,9 @@ class SourceStage(Stage):
         number = self.frames
         self.frames += 1
         self.pulled_items += frame.count
-        self.tally.add((OpCounts(frame.count, frame.count, 0, 1 if frame.failure else 0),))
-        self.ledger.payloads.hold(frame)
+        self.tally.pass_on(frame.count, 1 if frame.failure else 0)
         self.emit(number, frame)
-        self.ledger.payloads.drop(frame)
+        self.ledger.payloads.discard(frame)
         self.ledger.mark(self.id)
 
     def source_ended(self) -> None:
@@ -73,16 +72,22 @@ class SourceStage(Stage):
         if self.held:
             return
         size = min(self._sizer.size, self._max_frame)
-        wanting = [edge for edge in self.outputs if edge.wants(self.frames)]
-        allowed = self.pulled_items + min(edge.room(size) for edge in wanting)
+        room = window = NO_LIMIT
+        frames = 0
+        for edge in self.outputs:
+            if edge.wants(self.frames):
+                room = min(room, edge.room(size))
+                window = min(window, edge.window(size))
+                frames += edge.frames
+        allowed = self.pulled_items + room
         if self._demand is not None:
             allowed = min(allowed, self._demand)
         # Raise by whole frames: room that comes back item by item would be used up by frames of one item, and each
         # of them would in its turn make room for no larger one.
-        step = max(1, min(size, min(edge.window(size) for edge in wanting) // 2))
+        step = max(1, min(size, window // 2))
         if self._demand is not None:
             step = max(1, min(step, self._demand - self.allowed_items))
-        if not any(edge.frames for edge in wanting):
+        if not frames:
             step = 1  # nothing is on its way that would make more room
         falls = self.allowed_items - self.pulled_items > 2 * (allowed - self.pulled_items)
         if falls or allowed - self.allowed_items >= step:
@@ -122,11 +127,11 @@ class SinkStage(Stage):
 
     def advance(self) -> None:
         """Deliver what is in turn; end when all has been delivered."""
-        edge = self.edge
+        edge = self.inputs[0]
         while not self.ended and (number := edge.next()) is not None:
             frame = edge.take(number)
-            self.tally.add((OpCounts(frame.count, frame.count),))
-            if frame.is_silent and frame.failure is None:
+            self.tally.pass_on(frame.count)
+            if frame.count == 0 and frame.failure is None:
                 self.finish(edge, number, frame)
                 continue
             self._delivered.append((number, frame))
@@ -140,7 +145,7 @@ class SinkStage(Stage):
     def consumed(self) -> None:
         """The caller is done with the oldest delivery."""
         number, frame = self._delivered.popleft()
-        self.finish(self.edge, number, frame)
+        self.finish(self.inputs[0], number, frame)
 
     def _finished(self) -> None:
         if not self.ended:

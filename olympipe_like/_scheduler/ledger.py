@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from olympipe_like._model.commands import Command, FreePayload
+from olympipe_like._model.commands import Command, FailRun, FreePayload, StartWorker
 from olympipe_like._model.frame import Frame, OpCounts
 from olympipe_like._model.identity import NO_PAYLOAD, PayloadId, StageId, WorkerId
 
@@ -35,6 +34,12 @@ class Payloads:
             del self._holders[payload]
             self._commands.append(FreePayload(payload))
 
+    def discard(self, frame: Frame) -> None:
+        """Be done with a new frame: if nobody has come to need its payload, it is free."""
+        payload = frame.payload
+        if payload != NO_PAYLOAD and payload not in self._holders:
+            self._commands.append(FreePayload(payload))
+
     @property
     def in_use(self) -> int:
         """How many payloads are needed by someone."""
@@ -46,31 +51,37 @@ class Ledger:
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
+        self.command: Callable[[Command], None] = self.commands.append  # ask for something to be done
+        self.started: list[StartWorker] = []  # of them, those that ask for a worker
+        self.failed = False  # whether one of them ends the run
         self.payloads = Payloads(self.commands)
         self.at = 0.0  # time of the event at hand
         self.failed_at: Counter[StageId] = Counter()  # items dropped as failed
         self.stopping = False  # no source is asked for more
-        self._dirty: list[int] = []  # heap of negative stage ids: consumers first, so that room is known early
-        self._marked: set[int] = set()
+        self._marked = 0  # a bit for each stage
         self._next_worker = 0
 
-    def command(self, command: Command) -> None:
-        """Ask for something to be done."""
-        self.commands.append(command)
+    def start(self, command: StartWorker) -> None:
+        """Ask for a worker."""
+        self.started.append(command)
+        self.command(command)
+
+    def fail(self, command: FailRun) -> None:
+        """End the run."""
+        self.failed = True
+        self.command(command)
 
     def mark(self, stage: StageId) -> None:
         """Look at a stage again before the event is done with."""
-        if stage not in self._marked:
-            self._marked.add(stage)
-            heapq.heappush(self._dirty, -stage)
+        self._marked |= 1 << stage
 
     def next_marked(self) -> StageId | None:
-        """Return the marked stage nearest to the sinks."""
-        if not self._dirty:
+        """Return the marked stage nearest to the sinks: consumers first, so that room is known early."""
+        if not self._marked:
             return None
-        stage = StageId(-heapq.heappop(self._dirty))
-        self._marked.discard(stage)
-        return stage
+        stage = self._marked.bit_length() - 1
+        self._marked ^= 1 << stage
+        return StageId(stage)
 
     def new_worker(self) -> WorkerId:
         """Return a number no worker had before."""
@@ -89,21 +100,24 @@ class Tally:
         self.lost_workers = 0
         self.retried = 0  # items that ran into their timeout and were tried again
 
-    def add(self, counts: Iterable[OpCounts]) -> None:
-        """Add what each operator did with one frame."""
+    def add(self, counts: Iterable[OpCounts]) -> int:
+        """Add what each operator did with one frame; return how many items failed."""
+        failed = 0
         for row, made in zip(self.ops, counts, strict=False):
             row[0] += made[0]
             row[1] += made[1]
             if any(made[2:]):
                 for at, number in enumerate(made[2:], 2):
                     row[at] += number
+                failed += made.failed
+        return failed
 
-    def wait(self, seconds: float, *, blocked: bool) -> None:
-        """Book time for which workers had nothing to do, because there was no room or nothing came."""
-        if blocked:
-            self.blocked += seconds
-        else:
-            self.starved += seconds
+    def pass_on(self, items: int, failed: int = 0) -> None:
+        """Add a frame that went on as it came."""
+        row = self.ops[0]
+        row[0] += items
+        row[1] += items
+        row[3] += failed
 
     def take_back(self, counts: Iterable[OpCounts]) -> None:
         """Forget what was done with a frame that is run again, except how often items were tried."""

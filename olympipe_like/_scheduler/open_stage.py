@@ -50,7 +50,7 @@ class OpenStage(ChangingStage):
                 self._forget(task)
         elif tasks and self.spec.worker_retries == 0:
             frame = tasks[0].frame
-            self.ledger.command(FailRun(event.failure, self.id, event.worker, frame=frame))
+            self.ledger.fail(FailRun(event.failure, self.id, event.worker, frame=frame))
             return
         else:
             self._give_back(tasks)

@@ -43,7 +43,7 @@ class Suspects:
     def __init__(self, worker_retries: int, timeout_retries: int) -> None:
         self._worker_retries = worker_retries
         self._timeout_retries = timeout_retries
-        self._cases: dict[int, _Case] = {}
+        self.cases: dict[int, _Case] = {}  # for each frame that has cost a worker
         self._early: Counter[int] = Counter()  # slot -> workers lost there before they were ready, in a row
         self._idle = 0  # workers lost with nothing in hand since the stage's last answer
 
@@ -61,18 +61,14 @@ class Suspects:
         self._idle += 1
         return self._idle if self._idle > max(IDLE_LOSSES, self._worker_retries) else None
 
-    def is_suspect(self, key: int) -> bool:
-        """Whether a frame has cost a worker before."""
-        return key in self._cases
-
     def poison(self, key: int) -> tuple[GivenUp, ...]:
         """Return the items of a frame that are not to be run again."""
-        case = self._cases.get(key)
+        case = self.cases.get(key)
         return tuple(case.given_up) if case is not None else ()
 
     def lost(self, task: Task, event: WorkerLost, slot: int, *, one_item: bool) -> int | None:
         """Note what a frame cost; return the number of attempts if all of it must be given up."""
-        case = self._cases.setdefault(task.key, _Case())
+        case = self.cases.setdefault(task.key, _Case())
         ordinal = event.ordinal
         if ordinal == SOME_READING:
             ordinal = READING if one_item else None
@@ -96,7 +92,7 @@ class Suspects:
 
     def cleared(self, key: int) -> None:
         """Forget a frame that was answered."""
-        self._cases.pop(key, None)
+        self.cases.pop(key, None)
         self._idle = 0
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from olympipe_like._model.closed import assert_never
-from olympipe_like._model.commands import Command, FailRun, FinishRun, GiveUp, StartWorker
+from olympipe_like._model.commands import Command, FinishRun, GiveUp
 from olympipe_like._model.events import (
     Event,
     FrameConsumed,
@@ -163,20 +163,22 @@ class Scheduler:
             return []
         self._ledger.at = event.at
         match event:
-            case FrameReturned() | WorkerReady() | WorkerLost() | WorkerLeft() | WorkerFailed():
+            case FrameReturned():
+                self._worker_event(event)
+            case SourcePulled():
+                self._source(event.source).pulled(event.frame)
+            case FrameConsumed():
+                sink = self.stages[event.sink]
+                assert isinstance(sink, SinkStage)
+                sink.consumed()
+            case SourceEnded():
+                self._source(event.source).source_ended()
+            case WorkerReady() | WorkerLost() | WorkerLeft() | WorkerFailed():
                 self._worker_event(event)
             case WorkerCame():
                 stage = self.stages[event.stage]
                 assert isinstance(stage, OpenStage)
                 stage.came()
-            case SourcePulled():
-                self._source(event.source).pulled(event.frame)
-            case SourceEnded():
-                self._source(event.source).source_ended()
-            case FrameConsumed():
-                sink = self.stages[event.sink]
-                assert isinstance(sink, SinkStage)
-                sink.consumed()
             case StopRequested():
                 self._ledger.stopping = True
                 for source in self._sources:
@@ -219,41 +221,48 @@ class Scheduler:
         return stage
 
     def _settle(self) -> list[Command]:
-        self._staffing.look(self._ledger.at)
+        # Each of these is asked for every event: most runs have nothing of the kind.
+        if self._staffing.autos:
+            self._staffing.look(self._ledger.at)
         if self._concats:
             self._hold_sources()
         self._advance_marked()
         while self._limits and self._feed_limits():
             self._advance_marked()
-        while self._standstill.end_one():
+        while self._standstill.parts and self._standstill.end_one():
             self._advance_marked()
-        are_ended = all(sink.ended for sink in self._sinks)
-        if not are_ended:
-            self._staffing.fill()
-        if self._has_too_many_failures():
+        for sink in self._sinks:
+            if not sink.ended:
+                if self._staffing.autos:
+                    self._staffing.fill()
+                break
+        else:
+            self._finish()
+        if self._max_failures is not None and self._has_too_many_failures(self._max_failures):
             self._failed = True
-        if not self._finished and are_ended:
+        return self._taken() if self._ledger.commands else []
+
+    def _finish(self) -> None:
+        if not self._finished:
             self._finished = True
             self._ledger.command(FinishRun(discrepancies(self.stages)))
-        return self._taken()
 
     def _taken(self) -> list[Command]:
         """Return the commands so far."""
-        commands = self._ledger.commands[:]
-        self._ledger.commands.clear()
-        for command in commands:
-            if isinstance(command, StartWorker):
-                owner = self.stages[command.stage]
-                assert isinstance(owner, WorkStage)
-                self._owner[command.worker] = owner
-            elif isinstance(command, FailRun):
-                self._failed = True
+        ledger = self._ledger
+        commands = ledger.commands[:]
+        ledger.commands.clear()
+        for command in ledger.started:
+            owner = self.stages[command.stage]
+            assert isinstance(owner, WorkStage)
+            self._owner[command.worker] = owner
+        ledger.started.clear()
+        self._failed = self._failed or ledger.failed
         return commands
 
-    def _has_too_many_failures(self) -> bool:
+    def _has_too_many_failures(self, allowed: float) -> bool:
         """Whether more items failed than allowed; says so once."""
-        allowed = self._max_failures
-        if allowed is None or self._failed:
+        if self._failed:
             return False
         failed = self._ledger.failed_at.total()
         if failed <= (allowed if allowed >= 1 else 0):

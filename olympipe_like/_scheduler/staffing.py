@@ -48,8 +48,8 @@ class Staffing:
 
     def __init__(self, stages: Sequence[Stage], total: int | None) -> None:
         self._works = [stage for stage in stages if isinstance(stage, WorkStage)]
-        self._autos = [stage for stage in self._works if isinstance(stage, AutoStage)]
-        self._total = max(total or 0, len(self._autos))
+        self.autos = [stage for stage in self._works if isinstance(stage, AutoStage)]
+        self._total = max(total or 0, len(self.autos))
         self._streams = _streams(stages)
         self._began = 0.0
         self._since: float | None = None  # the time that is looked at; None: nobody has begun
@@ -58,7 +58,7 @@ class Staffing:
         self._pace = PERIOD
         self._direction: dict[StageId, int] = {}  # 1: was given workers last, -1: gave some
         self._moved_at = 0.0
-        self._moves: dict[StageId, deque[Moved]] = {stage.id: deque(maxlen=KEPT) for stage in self._autos}
+        self._moves: dict[StageId, deque[Moved]] = {stage.id: deque(maxlen=KEPT) for stage in self.autos}
         self._counts: dict[StageId, int] = dict.fromkeys(self._moves, 0)
 
     def start(self, at: float) -> None:
@@ -68,9 +68,9 @@ class Staffing:
     @property
     def due(self) -> float | None:
         """When a look is worth while even if nothing happens until then; None: only when something does."""
-        if self._since is None or not any(stage.has_nobody_free for stage in self._autos):
+        if self._since is None or not any(stage.has_nobody_free for stage in self.autos):
             return None
-        at_work = [stage for stage in self._autos if not stage.ended]
+        at_work = [stage for stage in self.autos if not stage.ended]
         is_spare = sum(stage.wanted for stage in at_work) < self._total
         if not is_spare and not any(stage.wanted > 1 and stage.crew.idle for stage in at_work):
             return None  # nobody could give them one
@@ -78,14 +78,12 @@ class Staffing:
 
     @property
     def _patience(self) -> float:
-        return max(self._pace, STARTS * max(stage.slowest_start for stage in self._autos))
+        return max(self._pace, STARTS * max(stage.slowest_start for stage in self.autos))
 
     def look(self, at: float) -> None:
         """Judge the time since the last look, if it is long enough, and say how many workers each stage shall have."""
-        if not self._autos:
-            return
         if self._since is None:
-            if any(stage.crew.ready for stage in self._autos):
+            if any(stage.crew.ready for stage in self.autos):
                 self._begin(at)
         elif at >= self._since + self._patience:  # as `due` reckons it, to the last bit
             self._judge(at)
@@ -93,17 +91,17 @@ class Staffing:
 
     def fill(self) -> None:
         """Ask for the workers that are wanted, as far as others have ended in their place."""
-        if not any(stage.vacancies > 0 for stage in self._autos):
+        if not any(stage.vacancies > 0 for stage in self.autos):
             return
-        free = self._total - sum(len(stage.crew) for stage in self._autos)
-        for stage in self._autos:
+        free = self._total - sum(len(stage.crew) for stage in self.autos)
+        for stage in self.autos:
             for _ in range(min(stage.vacancies, free)):
                 stage.hire()
                 free -= 1
 
     def refused(self) -> None:
         """Share out no more workers than there are: the system has no room for another one."""
-        self._total = max(sum(len(stage.crew) for stage in self._autos), len(self._autos))
+        self._total = max(sum(len(stage.crew) for stage in self.autos), len(self.autos))
 
     def moves_to(self, stage: StageId) -> tuple[tuple[Moved, ...], int]:
         """Return the latest workers that a stage was given, and how often it was given some before."""

@@ -63,10 +63,10 @@ class Stage(ABC):
             edge.withdraw(number)
 
     def emit(self, number: int, frame: Frame) -> None:
-        """Give a frame to every child that wants it. The caller keeps (and later drops) its own hold."""
+        """Give a frame to every child that wants it. The caller drops its own hold, or discards a frame without any."""
         self.emitted += frame.count
         for edge in self.outputs:
-            if edge.wants(number):
+            if edge.cut is None or number < edge.cut:
                 self.ledger.payloads.hold(frame)
                 edge.put(number, frame)
                 for sizer in edge.sizers:
@@ -90,7 +90,6 @@ class Stage(ABC):
         if edge.is_awaited:
             edge.is_awaited = False
             self.ledger.mark(edge.parent)
-        self.ledger.mark(self.id)
 
     def close(self, edge: Edge, cut: int = 0) -> None:
         """Want no more from an edge: nothing at all, or nothing from frame ``cut`` on."""

@@ -19,17 +19,17 @@ class Standstill:
     """Looks at the connected parts of a run that have merges."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self._parts: list[tuple[list[Stage], list[Stage]]] = []  # their stages, and which of those merge
+        self.parts: list[tuple[list[Stage], list[Stage]]] = []  # their stages, and which of those merge
         for part in _connected(stages):
             merges = [stage for stage in part if len(stage.inputs) > 1]
             # First those that let a whole leg go on: that is done once, the others take what waits for the moment.
             merges.sort(key=lambda stage: stage.spec.role is not Role.CONCAT)
             if merges:
-                self._parts.append((part, merges))
+                self.parts.append((part, merges))
 
     def end_one(self) -> bool:
         """Let a merge of one part that stands still give way; say whether there was any."""
-        for part, merges in self._parts:
+        for part, merges in self.parts:
             stands = not any(stage.awaits for stage in part)
             if stands and any(stage.give_way() for stage in merges):
                 return True
