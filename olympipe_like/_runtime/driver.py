@@ -70,13 +70,14 @@ class Driver:
     def handle(self, event: Event) -> None:
         """Deal with one event."""
         self._at = at = event.at
+        if commands := self.scheduler.handle(event):
+            self._carry_out(commands)
+        # Only now: whoever is to work next has been told.
         self.watch.moved(at)
         if isinstance(event, FrameReturned):
             self.holding.answered(event.worker, at, more=event.more)
         elif isinstance(event, WorkerLost):
             self.holding.lost(event.worker)
-        if commands := self.scheduler.handle(event):
-            self._carry_out(commands)
 
     @property
     def due(self) -> float | None:
@@ -100,8 +101,8 @@ class Driver:
         for command in commands:
             match command:
                 case RunFrame():
-                    self.holding.gave(command.worker, at)
                     hands.run_frame(command)
+                    self.holding.gave(command.worker, at)
                 case FreePayload():
                     hands.free(command)
                 case Deliver():

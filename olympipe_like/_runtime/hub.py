@@ -279,12 +279,13 @@ class HubRun:
         frame = command.frame or NO_FRAME
         parcel, payload = self._vault.hand(worker.peer, frame, looks=worker.stage.looks)
         slot = self._vault.grant(worker.peer, command.stage, worker.in_hand)
-        poison = tuple([(case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison])
+        poison = self._failures_of(worker.stage, command.poison) if command.poison else ()
         worker.peer.send(run_of(command, frame, parcel, slot, poison), payload)
 
-    def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
-        host = self._remote.hosts.get((stage.spec.id, case.pid), "")
-        return given_up(stage.label, case, stage.timeout, host).pack()
+    def _failures_of(self, stage: HubStage, cases: tuple[GivenUp, ...]) -> tuple[tuple[int, bytes], ...]:
+        hosts = [self._remote.hosts.get((stage.spec.id, case.pid), "") for case in cases]
+        failures = [given_up(stage.label, case, stage.timeout, host) for case, host in zip(cases, hosts, strict=True)]
+        return tuple((case.ordinal, failure.pack()) for case, failure in zip(cases, failures, strict=True))
 
     def restore(self, command: RestoreWorker) -> None:
         if self._openings.hold(command):

@@ -91,8 +91,8 @@ class Edge:
         elif self.queue_frames is not None:
             has_room = self.frames < self.queue_frames
         else:
-            items = WINDOW_ITEMS if self._is_proven else self._window_items
-            has_room = self.items < items or self.frames < self._window_frames
+            most = WINDOW_ITEMS if self._is_proven else self._window_items
+            has_room = self.items < most or self.frames < self._window_frames
         self.is_awaited = self.is_awaited or not has_room
         return has_room
 
@@ -147,11 +147,24 @@ class Edge:
         """Count a frame that is about to be made."""
         assert number not in self.loads  # who makes it again has given the room back before
         if self.cut is None or number < self.cut:
-            self._count(number, items or 1, int(self._frame_bytes))
+            load = items or 1, int(self._frame_bytes)
+            self.loads[number] = load
+            self.items += load[0]
+            self.nbytes += load[1]
+            self.frames += 1
 
     def put(self, number: int, frame: Frame) -> None:
         """Add a frame; its number is wanted."""
-        self._count(number, frame.count or 1, frame.nbytes)
+        load = frame.count or 1, frame.nbytes
+        granted = self.loads.get(number)
+        if granted is None:
+            self.frames += 1
+        else:
+            self.items -= granted[0]
+            self.nbytes -= granted[1]
+        self.loads[number] = load
+        self.items += load[0]
+        self.nbytes += load[1]
         self._frame_bytes = max(frame.nbytes, self._frame_bytes * 0.9)
         self._is_measured = True
         self.items_put += frame.count
@@ -238,18 +251,6 @@ class Edge:
     def has_waiting(self) -> bool:
         """Whether any frame waits, in turn or not."""
         return bool(self._numbers)
-
-    def _count(self, number: int, items: int, nbytes: int) -> None:
-        """Count a frame for so much, whatever it was counted for before."""
-        counted = self.loads.get(number)
-        if counted is None:
-            self.frames += 1
-        else:
-            self.items -= counted[0]
-            self.nbytes -= counted[1]
-        self.loads[number] = (items, nbytes)
-        self.items += items
-        self.nbytes += nbytes
 
     def _uncount(self, number: int) -> None:
         counted = self.loads.pop(number, None)

@@ -48,7 +48,6 @@ class SourceStage(Stage):
         self.pulled_items += frame.count
         self.tally.pass_on(frame.count, 1 if frame.failure else 0)
         self.emit(number, frame)
-        self.ledger.payloads.discard(frame)
         self.ledger.mark(self.id)
 
     def source_ended(self) -> None:
@@ -75,7 +74,7 @@ class SourceStage(Stage):
         room = window = NO_LIMIT
         frames = 0
         for edge in self.outputs:
-            if edge.wants(self.frames):
+            if edge.cut is None or self.frames < edge.cut:
                 room = min(room, edge.room(size))
                 window = min(window, edge.window(size))
                 frames += edge.frames

@@ -58,7 +58,7 @@ class Ledger:
         self.at = 0.0  # time of the event at hand
         self.failed_at: Counter[StageId] = Counter()  # items dropped as failed
         self.stopping = False  # no source is asked for more
-        self._marked = 0  # a bit for each stage
+        self.marked = 0  # stages to look at again: a bit for each
         self._next_worker = 0
 
     def start(self, command: StartWorker) -> None:
@@ -73,14 +73,14 @@ class Ledger:
 
     def mark(self, stage: StageId) -> None:
         """Look at a stage again before the event is done with."""
-        self._marked |= 1 << stage
+        self.marked |= 1 << stage
 
     def next_marked(self) -> StageId | None:
         """Return the marked stage nearest to the sinks: consumers first, so that room is known early."""
-        if not self._marked:
+        if not self.marked:
             return None
-        stage = self._marked.bit_length() - 1
-        self._marked ^= 1 << stage
+        stage = self.marked.bit_length() - 1
+        self.marked ^= 1 << stage
         return StageId(stage)
 
     def new_worker(self) -> WorkerId:

@@ -278,8 +278,9 @@ class Scheduler:
         return True
 
     def _advance_marked(self) -> None:
-        commands, at_once = self._ledger.commands, self.at_once
-        while (marked := self._ledger.next_marked()) is not None:
+        ledger, at_once = self._ledger, self.at_once
+        commands = ledger.commands
+        while ledger.marked and (marked := ledger.next_marked()) is not None:
             self.stages[marked].advance()
             if commands and at_once is not None:
                 at_once(self._taken())

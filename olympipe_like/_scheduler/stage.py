@@ -63,15 +63,19 @@ class Stage(ABC):
             edge.withdraw(number)
 
     def emit(self, number: int, frame: Frame) -> None:
-        """Give a frame to every child that wants it. The caller drops its own hold, or discards a frame without any."""
+        """Give a frame to every child that wants it; the payload is free if none does and nobody holds it."""
         self.emitted += frame.count
+        is_wanted = False
         for edge in self.outputs:
             if edge.cut is None or number < edge.cut:
+                is_wanted = True
                 self.ledger.payloads.hold(frame)
                 edge.put(number, frame)
                 for sizer in edge.sizers:
                     sizer.observe_bytes(frame.nbytes, frame.span)
                 self.ledger.mark(edge.child)
+        if not is_wanted:
+            self.ledger.payloads.discard(frame)
 
     def end(self, total: int) -> None:
         """Tell the children how many frames there are in all."""

@@ -25,6 +25,7 @@ class WorkStage(StaffedStage):
         self._taken = 0  # SCAN: key of the next frame taken
         self._last: int | None = None  # the key of the failed item's frame: nothing after it goes out
         self._answer: tuple[FrameReturned, Task] | None = None  # of the event at hand, not in the books yet
+        self._has_turns = self._is_scan or spec.flushes  # whether there may be something to do where no frame waits
         self._is_alone = False  # whether its one worker always has a second frame in hand
 
     def start(self) -> None:
@@ -69,7 +70,6 @@ class WorkStage(StaffedStage):
             elif frame.span != task.frame.span:
                 frame = frame.spanning(task.frame.span)
             self.emit(task.key, frame)
-            self.ledger.payloads.discard(frame)
         if frame.failure is not None and not late:
             self._close_after(task.key, task.number)
         elif event.done:
@@ -97,12 +97,12 @@ class WorkStage(StaffedStage):
             return
         self.crew.finish_first(event.worker, event.rss)
         self._suspects.cleared(task.key)
+        if self._memory is not None and not self.ended:
+            self._memory.answered(task, event.snapshot)
         if task.frame is not None:
             for sizer in task.edge.sizers:
                 sizer.observe(self.id, task.seconds, task.frame.span)
-        if self._memory is not None and not self.ended:
-            self._memory.answered(task, event.snapshot)
-        self._forget(task)
+            self.finish(task.edge, task.number, task.frame)
         self._given.pop(task.number, None)
 
     def _is_late(self, task: Task) -> bool:
@@ -123,7 +123,7 @@ class WorkStage(StaffedStage):
             self._drop_parts_after(-1)
         else:
             self._blocked = False
-            while self._dispatch():
+            while (self._has_turns or self.inputs[0].waiting) and self._dispatch():
                 pass
             self._end_if_done()
         if self.ended:
