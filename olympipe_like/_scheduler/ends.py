@@ -29,6 +29,7 @@ class SourceStage(Stage):
         self._demand = spec.demand  # items that the limits downstream can use, as far as is known
         self.frames = 0
         self.allowed_items = 0
+        self._told_size = 0  # of its frames, with the last allowance
         self._stopped = False
 
     @property
@@ -88,9 +89,13 @@ class SourceStage(Stage):
             step = max(1, min(step, self._demand - self.allowed_items))
         if not frames:
             step = 1  # nothing is on its way that would make more room
-        falls = self.allowed_items - self.pulled_items > 2 * (allowed - self.pulled_items)
-        if falls or allowed - self.allowed_items >= step:
-            self.allowed_items = allowed
+        left, more = self.allowed_items - self.pulled_items, allowed - self.allowed_items
+        falls = left > 2 * (left + more)
+        # While it may give more than that without being told, and in frames as large as they should be, it can wait:
+        # else it would be told of every item that leaves the window.
+        can_wait = left > more and size == self._told_size
+        if falls or (more >= step and not can_wait):
+            self.allowed_items, self._told_size = allowed, size
             self.ledger.command(AllowSource(self.id, allowed, size))
 
     def ask_for(self, items: int) -> bool:
