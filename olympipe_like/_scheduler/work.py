@@ -24,7 +24,7 @@ class WorkStage(StaffedStage):
         self._legs = Legs(spec.take, tells_end=spec.flushes)
         self._taken = 0  # SCAN: key of the next frame taken
         self._last: int | None = None  # the key of the failed item's frame: nothing after it goes out
-        self._answer: tuple[FrameReturned, Task] | None = None  # of the event at hand, not in the books yet
+        self._answer: tuple[FrameReturned, Task, bool] | None = None  # of the event at hand, not in the books yet
         self._has_turns = self._is_scan or spec.flushes  # whether there may be something to do where no frame waits
         self._is_alone = False  # whether its one worker always has a second frame in hand
 
@@ -43,11 +43,11 @@ class WorkStage(StaffedStage):
     def returned(self, event: FrameReturned) -> None:
         """Take a worker's answer. It goes on first; the books are written once whoever waited for it has begun."""
         task = self.crew.first(event.worker)
-        self._answer = event, task
+        late = self.ended or (self._last is not None and task.key > self._last)  # nobody wants it any more
+        self._answer = event, task, late
         self.ledger.mark(self.id)
         if task.replay:
             return
-        late = self._is_late(task)
         if event.records and not late and (records := task.new_records(event.records)):
             self.ledger.command(ReportDropped(self.id, records))
         frame, release = event.frame, self._release
@@ -76,7 +76,7 @@ class WorkStage(StaffedStage):
             # The worker is still told that its legs have ended: a later step of it (a batch) may hold items.
             self.close_inputs()
 
-    def _write_down(self, event: FrameReturned, task: Task) -> None:
+    def _write_down(self, event: FrameReturned, task: Task, late: bool) -> None:
         """Enter an answer that has gone on into the books."""
         self._answer = None
         self.tally.busy += event.seconds
@@ -88,7 +88,7 @@ class WorkStage(StaffedStage):
         failed = self.tally.add(event.counts)
         if failed and event.frame.failure is not None:
             failed -= 1  # that one is not dropped: it ends the run
-        if failed and not self._is_late(task):
+        if failed and not late:
             self.ledger.failed_at[self.id] += failed
         if self._release is not None:
             task.counts.append(event.counts)
@@ -105,10 +105,6 @@ class WorkStage(StaffedStage):
             self.finish(task.edge, task.number, task.frame)
         self._given.pop(task.number, None)
 
-    def _is_late(self, task: Task) -> bool:
-        """Whether nobody wants the answer any more."""
-        return self.ended or (self._last is not None and task.key > self._last)
-
     # -- progress -----------------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
@@ -119,7 +115,8 @@ class WorkStage(StaffedStage):
             self._write_down(*self._answer)
         if self._release is not None:
             self._send_parts()
-        if self._end_if_unwanted():
+        # One child that wants whatever comes is enough, and the first does most of the time; so below.
+        if self.outputs[0].cut is not None and self._end_if_unwanted():
             self._drop_parts_after(-1)
         else:
             self._blocked = False
@@ -143,7 +140,7 @@ class WorkStage(StaffedStage):
         if self._last is not None and key > self._last:
             return False
         frame = edge.waiting[number]
-        if self._release is None and not self.is_wanted(key):
+        if self._release is None and self.outputs[0].cut is not None and not self.is_wanted(key):
             self._take(edge, number)
             self.finish(edge, number, frame)
             return True
@@ -264,9 +261,8 @@ class WorkStage(StaffedStage):
 
     def _end_if_unwanted(self) -> bool:
         """As `end_if_unwanted`, from the first frame on that has not gone out."""
-        for edge in self.outputs:  # not `any`: this is asked for every frame
-            if edge.cut is None:
-                return False  # most of the time: it wants whatever comes
+        if any(edge.cut is None for edge in self.outputs):
+            return False
         if self._release is not None:
             return self.end_if_unwanted(self._release.number)
         if self._is_scan:
