@@ -19,11 +19,6 @@ class Frame(NamedTuple):
     prefix: Path = ()  # goes in front of every item's path: the legs of concats it went through
     failure: object | None = None  # the failed item right after the last one; opaque here; nothing follows it
 
-    @property
-    def is_silent(self) -> bool:
-        """Whether a stage without memory may answer this frame without looking at it."""
-        return self.count == 0
-
     def spanning(self, span: int) -> Frame:
         """Return it as standing for so many items; for each frame of a run, so faster than `_replace`."""
         return Frame(self.count, span, self.upto, self.payload, self.nbytes, self.skip, self.prefix, self.failure)

@@ -184,10 +184,6 @@ class Edge:
         number = self._numbers[0]
         return None if self.in_order and number > self._upcoming else number
 
-    def peek(self, number: int) -> Frame:
-        """Return a waiting frame."""
-        return self.waiting[number]
-
     def take(self, number: int) -> Frame:
         """Hand the frame `next` named to the child."""
         popped = heapq.heappop(self._numbers)

@@ -7,7 +7,7 @@ from collections import deque
 from olympipe_like._model.commands import AllowSource, Deliver, EndSink, StopSource
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.topology import StageSpec
-from olympipe_like._scheduler.edge import NO_LIMIT, Edge
+from olympipe_like._scheduler.edge import NO_LIMIT
 from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.sizing import FrameSizer
 from olympipe_like._scheduler.stage import Stage
@@ -113,11 +113,6 @@ class SinkStage(Stage):
     def __init__(self, spec: StageSpec, ledger: Ledger) -> None:
         super().__init__(spec, ledger)
         self._delivered: deque[tuple[int, Frame]] = deque()
-
-    @property
-    def edge(self) -> Edge:
-        """The one input."""
-        return self.inputs[0]
 
     @property
     def awaits(self) -> bool:
