@@ -59,7 +59,8 @@ class Bookmark:
     def take(self, chunk: Chunk) -> Chunk:
         """Return the part of a frame that is new; all of the one before has been taken by now."""
         self._leave()
-        chunk = without_first(chunk, self._gate.leaves_out(chunk))
+        if not self._gate.is_open:
+            chunk = without_first(chunk, self._gate.leaves_out(chunk))
         self._chunk, self._folded = chunk, 0
         return chunk
 

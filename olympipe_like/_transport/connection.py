@@ -56,23 +56,23 @@ class _Parser:
     """Cuts a stream of bytes into messages."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self.buffer = bytearray()  # bytes that no message was made of yet
 
     def feed(self, data: bytes) -> Message | None:
         """Add bytes that have come; return the next message if it is whole."""
-        if self._buffer:
-            self._buffer += data
+        if self.buffer:
+            self.buffer += data
             return self.next()
         found, end = _cut(data)  # mostly a message has come alone: it need not be kept
-        self._buffer += data[end:]
+        self.buffer += data[end:]
         return found
 
     def next(self) -> Message | None:
         """Return the next message of those bytes if it is whole."""
-        if not self._buffer:
+        if not self.buffer:
             return None
-        found, end = _cut(self._buffer)
-        del self._buffer[:end]
+        found, end = _cut(self.buffer)
+        del self.buffer[:end]
         return found
 
 
@@ -131,7 +131,7 @@ class Connection:
         EOFError
             If the other side is gone.
         """
-        message = self._parser.next()
+        message = self._parser.next() if self._parser.buffer else None
         while message is None:
             try:
                 data = self._socket.recv(_READ_BYTES)
@@ -264,7 +264,7 @@ class Channel:
             message = self._parser.feed(data)
             while message is not None:
                 messages.append(message)
-                message = self._parser.next()
+                message = self._parser.next() if self._parser.buffer else None
             if len(data) < _READ_BYTES:
                 break
         return messages

@@ -7,6 +7,7 @@ import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from time import perf_counter
@@ -143,6 +144,7 @@ class Feeder:
         self._port = port
         self._worker = worker
         self._iterator: Iterator[Any] | None = None
+        self._epochs: Epochs | None = None  # it, if it is one
         self._given = 0
         self._wanted = 1  # items to pull at a time
         self._pulling = 0.0  # seconds the source took for the last pull; sending it is not its affair
@@ -165,12 +167,18 @@ class Feeder:
         failure: Failure | None = None
         try:
             datas = self._make()
-            self._iterator = iterate(datas)
+            self._iterator = iterator = iterate(datas)
+            self._epochs = iterator if isinstance(iterator, Epochs) else None
             never_blocks = isinstance(datas, _NEVER_BLOCK)
-            while self._feed(never_blocks=never_blocks):
+            feed = partial(self._take, iterator) if isinstance(iterator, Queue) else partial(self._feed, never_blocks)
+            while (allowance := self._port.wait(self._given)) is not None:
+                if perf_counter() >= self._next_mark:
+                    self._mark()
+                if not feed(*allowance):
+                    break
                 yield self._given
-            if isinstance(self._iterator, Epochs) and self._iterator.last is not None:
-                self._port.send(self._iterator.last)
+            if self._epochs is not None and self._epochs.last is not None:
+                self._port.send(self._epochs.last)
         except PortGone:
             self._stop_flusher()
             self._close()
@@ -186,17 +194,14 @@ class Feeder:
                 self._port.send(chunk)
             self._port.end()
 
-    def _feed(self, *, never_blocks: bool) -> bool:
+    def _take(self, queue: Queue, allowed: int, size: int) -> bool:
+        """Send what others have put there; say whether there may be more."""
+        items = queue.take(min(allowed - self._given, size))
+        self._send(items)
+        return bool(items)
+
+    def _feed(self, never_blocks: bool, allowed: int, size: int) -> bool:
         """Send one frame; say whether there may be another."""
-        allowance = self._port.wait(self._given)
-        if allowance is None:
-            return False
-        self._mark()
-        allowed, size = allowance
-        if isinstance(self._iterator, Queue):
-            items = self._iterator.take(min(allowed - self._given, size))
-            self._send(items)
-            return bool(items)
         if self._given < FIRST_ITEMS:
             size = 1
         count = min(allowed - self._given, size if never_blocks else min(self._wanted, size))
@@ -270,20 +275,18 @@ class Feeder:
 
     def _send(self, items: list[Any]) -> None:
         if items:
-            place = self._iterator.place if isinstance(self._iterator, Epochs) else dense
+            place = self._epochs.place if self._epochs is not None else dense
             chunk = place(items, self._given)
             self._given += len(items)
             self._port.send(chunk)
 
     def _mark(self) -> None:
-        """Say where the source is, now and then, if it knows: a streamer does."""
+        """Say where the source is, if it knows: a streamer does."""
         now = perf_counter()
-        if now < self._next_mark:
-            return
         source: Any = self._iterator
         position: Path | None = (self._given,)
-        if isinstance(source, Epochs):
-            source, position = source.source, source.position
+        if self._epochs is not None:
+            source, position = self._epochs.source, self._epochs.position
         if isinstance(source, Resumable) and position is not None:
             self._port.mark(position, source.state_dict())
         cost = perf_counter() - now

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn
 
-from olympipe_like._model.failure import Failure
+from olympipe_like._model.failure import SOME_READING, Failure
 from olympipe_like._model.identity import Path, WorkerId
 from olympipe_like._plan.operators import Source
 from olympipe_like._plan.segment import Label, Segment
@@ -29,7 +29,7 @@ from olympipe_like._worker.port import NotBuilt, Port, SourcePort, Unreadable, u
 from olympipe_like._worker.program import Answer, Program
 from olympipe_like._worker.sending import encode_chunk
 from olympipe_like._worker.startup import Surroundings, prepare, resident_bytes
-from olympipe_like._worker.watch import Reading, begin_reading
+from olympipe_like._worker.watch import SEVERAL_SECONDS, Reading
 
 _NONE: Mapping[int, Failure] = {}
 
@@ -223,7 +223,7 @@ def _read(
         if message.rehearsed or reading.unread:  # a replay has poison and is not suspect
             each = reading.each
     if each is None and order.cell is not None:
-        begin_reading(order.cell, message.length)
+        order.cell.enter(SOME_READING, later=SEVERAL_SECONDS if message.length > 1 else 0.0)
     cut = (message.skip, message.length, message.prefix)
     try:
         chunk = unpack_chunk(message.parcel, payload, port.memory, cut, message.upto, message.failure, each, port.views)

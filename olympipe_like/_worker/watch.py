@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from olympipe_like._model.failure import READING, SOME_READING, Failure
+from olympipe_like._model.failure import READING, Failure
 from olympipe_like._transport.codec import EncodingError, encode_item
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Poisoned
@@ -17,11 +17,6 @@ ORDINALS = 1 << 32
 
 SEVERAL_SECONDS = 1.0
 """What a frame of several items gets on top of the time of one: it has 1 MiB at most, and took about 1 ms before."""
-
-
-def begin_reading(cell: ProgressCell, items: int) -> None:
-    """Tell the hub that so many items are being built from bytes, all at once."""
-    cell.enter(SOME_READING, later=SEVERAL_SECONDS if items > 1 else 0.0)
 
 
 class Reading:
