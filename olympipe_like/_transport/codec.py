@@ -9,6 +9,7 @@ import copyreg
 import io
 import pickle
 import sys
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -97,6 +98,8 @@ class _OneByOne:
 def encode(items: list[Any], rest: Any) -> list[Buffer]:
     """Return the items and what goes with them as one pickle and the buffers outside it.
 
+    ``rest``: a tuple of columns of numbers, or None.
+
     Raises
     ------
     EncodingError
@@ -104,6 +107,7 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
     """
     if _instead is not None:
         return _instead.encode(items, rest)
+    rest = _plain(rest)
     try:
         if len(items) <= SAMPLE_ABOVE and _UNCHANGING.issuperset(map(type, items)):
             return [pickle.dumps((rest, items), protocol=5)]
@@ -112,6 +116,37 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
     except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
         pass
     return [pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)]
+
+
+def _plain(rest: Any) -> Any:
+    """Return ranges and arrays as what pickle has its own codes for.
+
+    To name a class, and to find it again, takes 1 µs each, 20 µs after a pause: more than all else in a small frame.
+    """
+    if rest is None:
+        return None
+    return tuple(
+        [
+            (column.start, column.stop, column.step)
+            if type(column) is range
+            else column.tobytes()
+            if type(column) is array
+            else column
+            for column in rest
+        ]
+    )
+
+
+def _unplain(rest: Any) -> Any:
+    """Return what `_plain` was given."""
+    if rest is None:
+        return None
+    return tuple(
+        [
+            range(*column) if type(column) is tuple else array("q", column) if type(column) is bytes else column
+            for column in rest
+        ]
+    )
 
 
 def _with_buffers(value: object) -> list[Buffer]:
@@ -225,10 +260,11 @@ def decode(
             rest, items = _ViewReader(io.BytesIO(data), buffers=buffers).load()
         else:
             rest, items = pickle.loads(data, buffers=buffers)
+        rest = _unplain(rest)
     except BaseException as error:
         try:
             builder = Builder(bytes(data), buffers, _ViewReader if read_only else pickle.Unpickler)
-            rest = builder.rest() if len(builder) else None
+            rest = _unplain(builder.rest()) if len(builder) else None
         except Exception:  # noqa: BLE001 - it is no pickle that `encode` made: whatever its bytes say may be met
             raise DecodingError(0, [], None) from error
         if not len(builder):
