@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from olympipe_like._transport import array_frames
 from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
 from olympipe_like._transport.one_by_one import Builder
 
@@ -111,6 +112,8 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
     try:
         if len(items) <= SAMPLE_ABOVE and _UNCHANGING.issuperset(map(type, items)):
             return [pickle.dumps((rest, items), protocol=5)]
+        if (parts := array_frames.encode(items, rest, OUT_OF_BAND_BYTES)) is not None:
+            return parts
         if not _has_repeats(items):
             return _with_buffers((rest, items))
     except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
@@ -253,6 +256,12 @@ def decode(
     """
     if _instead is not None:
         return _instead.decode(data, buffers, begin)
+    if array_frames.is_one(data):
+        try:
+            items, rest = array_frames.decode(data, buffers, read_only=read_only)
+            return items, _unplain(rest)
+        except Exception as error:
+            raise DecodingError(0, [], None) from error
     try:
         if begin is not None:
             rest, items = (_PlainViewReader if read_only else _PlainReader).read(data, buffers)
@@ -311,12 +320,8 @@ class _ViewReader(pickle.Unpickler):
 
 
 def _view(from_buffer: Callable[..., Any], buffer: Buffer, *how: Any) -> Any:
-    """Return what numpy makes of a buffer that cannot be written to; where it lies askew, a copy that does not."""
-    array = from_buffer(memoryview(buffer).toreadonly(), *how)
-    if not array.flags.aligned:  # the one before it in its frame was of bytes: C code may refuse it
-        array = array.copy(order="K")
-        array.flags.writeable = False
-    return array
+    """Return what numpy makes of a buffer that cannot be written to."""
+    return array_frames.aligned(from_buffer(memoryview(buffer).toreadonly(), *how))
 
 
 class _PlainReader(pickle.Unpickler):
