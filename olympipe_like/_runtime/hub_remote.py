@@ -116,7 +116,6 @@ class RemoteWorkers:
         if worker is None or worker.stopping:
             return
         worker.left = True
-        self._crew.never_began(worker)
         label = worker.stage.label
         failure = Failure(
             kind="worker",

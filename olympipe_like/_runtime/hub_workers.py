@@ -117,11 +117,6 @@ class HubWorkers:
         if worker.process is not None and worker.process.cell is not None and worker.stage.timeout is not None:
             self._deadlines.watch(identity, worker.process.cell, worker.stage.timeout)
 
-    def never_began(self, worker: HubWorker) -> None:
-        """Forget a worker that its machine did not start: there is nothing to show of it."""
-        if worker.pid is None:
-            self._shown.remove(worker)
-
     def processes(self) -> list[StageProcess]:
         """Return all processes, and what each is there for."""
         workers = [
@@ -168,6 +163,8 @@ class HubWorkers:
             return tallies
         made: dict[StageId, tuple[WorkerTally, ...]] = {}
         for each in self._shown:
+            if each.pid is None:
+                continue  # its machine has not begun it, or never did: there is nothing to show of it
             seconds = each.answered_at - each.began_at
             one = WorkerTally(each.slot, each.host, each.pid, each.items, each.busy, each.seen_at, each.left, seconds)
             made[each.stage.spec.id] = (*made.get(each.stage.spec.id, ()), one)

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import enum
 import pickle
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,3 +170,22 @@ def test_what_a_filter_left_is_read_without_being_taken_apart(monkeypatch):
     items, (column,) = decode(encode(list(range(100)), (numbers,))[0], [], lambda _: True)
 
     assert items == list(column) == list(range(100))
+
+
+COLUMNS = {
+    "range": range(4, 7),
+    "empty range": range(0),
+    "array": array("q", [5, -1, 9]),
+    "tuple": (1, 2, 3),
+    "sifted": sift(range(200), [True, False] * 100, 100),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("items", [["a", "b"], [lambda: 1, 2]], ids=["together", "one by one"])
+def test_the_numbers_that_go_with_items_come_out_as_they_went_in(items, column):
+    sent = COLUMNS[column], range(3)
+
+    _, found = decode(bytes(encode(items, sent)[0]), [])
+
+    assert [list(each) for each in found] == [list(each) for each in sent]
