@@ -22,6 +22,7 @@ from olympipe_like._plan.fusion import content_with_views, may_share, without_ma
 from olympipe_like._plan.graph import Node, clocks_of, keys_of, sources_of, topological
 from olympipe_like._plan.losses import on_loss
 from olympipe_like._plan.segment import Label, Segment
+from olympipe_like._plan.twins import side_by_side
 from olympipe_like.errors import PlanError
 
 
@@ -233,6 +234,7 @@ class _Builder:
         self._clocks = clocks_of(nodes)
         self._labels = _label(nodes)
         self._keys = keys_of(nodes)
+        self._side_by_side = side_by_side(nodes)
         self._ids = {group.nodes[-1]: StageId(number) for number, group in enumerate(groups)}
         self._demand = demands(nodes, leaves)
         self._expected = expected_counts(nodes)
@@ -292,11 +294,17 @@ class _Builder:
             where = placement.executor if placement is not None else self._default
             executor: ExecutorName = "process" if where == "remote" else where  # to its worker it is one
             keys = tuple(self._keys[node] for node in group.nodes)
+            alike = tuple(index for index, node in enumerate(group.nodes) if not self._keeps_twins_above(node))
             looks = where == "process" and content_with_views(operators)
-            segment = Segment(number, operators, labels, len(first.inputs), main, executor, keys=keys, looks=looks)
+            segment = Segment(
+                number, operators, labels, len(first.inputs), main, executor, keys=keys, looks=looks, alike=alike
+            )
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)
         return LaidStage(spec, labels, placement, segment, source, main, expected, senders, self._keys[first])
+
+    def _keeps_twins_above(self, node: Node) -> bool:
+        return all(self._side_by_side[each] for each in node.inputs)
 
     def _sender(self, node: Node) -> Label:
         while isinstance(node.op, ops.ROUTED):  # passed on unopened

@@ -10,10 +10,8 @@ from dataclasses import fields, replace
 from typing import NamedTuple
 
 from olympipe_like._model.identity import Path
-from olympipe_like._model.options import SKIP
 from olympipe_like._model.start import BEGINNING, SourceStart, Start
 from olympipe_like._plan import operators as ops
-from olympipe_like._plan import reshaping
 from olympipe_like._plan.graph import Node, topological
 from olympipe_like.errors import PlanError
 
@@ -156,17 +154,3 @@ def _begun(op: ops.Operator, number: int, restart: Restart, begun: Mapping[int, 
     if isinstance(op, ops.Limit | ops.SkipFirst):
         return replace(op, amount=max(op.amount - start.taken, 0))
     return replace(op, start=start)
-
-
-def paths_are_unique(nodes: Mapping[int, Node]) -> dict[int, bool]:
-    """Return for each step whether no two items it gives have the same path."""
-    of: dict[Node, bool] = {}
-    for node in nodes.values():
-        op = node.op
-        above = all(of[unmarked(each)] for each in node.inputs)
-        several = isinstance(op, ops.Gather | reshaping.Bucket) or (
-            isinstance(op, ops.Align) and op.missing is not SKIP
-        )
-        partial = isinstance(op, reshaping.Window) and op.partial
-        of[node] = isinstance(op, reshaping.Shuffle | ops.Reduce) or (above and not several and not partial)
-    return {number: of[node] for number, node in nodes.items()}

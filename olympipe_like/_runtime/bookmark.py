@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from olympipe_like._model.identity import END, Path
-from olympipe_like._plan.graph import Node
-from olympipe_like._plan.resuming import Restart, numbered, paths_are_unique
+from olympipe_like._plan.graph import Node, topological
+from olympipe_like._plan.resuming import Restart, numbered
+from olympipe_like._plan.twins import without_twins
 from olympipe_like._runtime.restarting import Orders, find_restart
 from olympipe_like._worker.chunk import Chunk, Columns
 from olympipe_like._worker.resumed import Gate, without_first
@@ -42,7 +43,8 @@ class Bookmark:
         self._nodes = numbered(leaf)
         self._base = base
         self._orders = Orders(seed)
-        unique = paths_are_unique(self._nodes)
+        found = without_twins(topological([leaf]))
+        unique = {number: found[node] for number, node in self._nodes.items()}
         self._unique = unique
         self._in_order = unique[max(unique)] and all(len(node.inputs) < 2 for node in self._nodes.values())
         self._remembers = any(node.op.remembers for node in self._nodes.values())

@@ -94,6 +94,9 @@ class Draws:
         Whether the step's function wants a generator.
     generators : Generators, optional
         To be seeded for each item.
+    alike : bool
+        Whether items of one path draw the same: they may come in different frames, and whoever has one of them knows
+        of no other.
 
     Raises
     ------
@@ -101,8 +104,11 @@ class Draws:
         If the function wants a generator, and there is no numpy.
     """
 
-    def __init__(self, root: str, *, rng: bool = False, generators: Generators | None = None) -> None:
+    def __init__(
+        self, root: str, *, rng: bool = False, generators: Generators | None = None, alike: bool = False
+    ) -> None:
         self._text = root
+        self._alike = alike
         self._generators = generators
         self._make_rng = _default_rng() if rng else None
         self.active = rng or generators is not None
@@ -118,7 +124,7 @@ class Draws:
     def seed_at(self, path: Path, twins: int = 0) -> int:
         """Return that of the item with a path; ``twins``: how many others have come with it before."""
         digest = self._root.copy()
-        digest.update(repr((path, twins)).encode())
+        digest.update(repr((path, 0 if self._alike else twins)).encode())
         return int.from_bytes(digest.digest(), "little")
 
     def begin(self, seed: int) -> dict[str, Any]:
@@ -140,7 +146,8 @@ class Draws:
 def _twins(chunk: Chunk, index: int) -> int:
     """Return how many items of the same path are right before this one: legs of a gather gave one each.
 
-    They are always in one chunk: a merge gives out all items of a place together, and nothing takes them apart again.
+    To be asked only where they are always in one chunk, see `_plan.twins`: a merge gives out all items of a place
+    together, and most steps do not take them apart again.
     """
     if index and not isinstance(chunk.columns[-1], range):
         path, before = chunk.path(index), index - 1

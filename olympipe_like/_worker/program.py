@@ -31,14 +31,7 @@ from olympipe_like._worker.routing import Route, to_legs, to_one_leg
 from olympipe_like._worker.sending import cut_at, encode_chunk
 from olympipe_like._worker.snapshots import Snapshots
 from olympipe_like._worker.spread import Spread
-from olympipe_like._worker.steps import (
-    Map,
-    PerItem,
-    Select,
-    Step,
-    Tap,
-    callable_of,
-)
+from olympipe_like._worker.steps import Map, PerItem, Select, Step, Tap, callable_of
 from olympipe_like._worker.watch import ORDINALS, Watch
 
 _NO_POISON: Mapping[int, Failure] = {}
@@ -125,7 +118,9 @@ class Program:
             root = self._seed(index, op, epoch)
             made = self._make(op, label, (attempts, watch), root)
             if isinstance(made, PerItem | Spread) or (isinstance(made, Group) and op.calls_user):
-                made.draws = attempts.draws = Draws(root, rng=made.wants_rng, generators=self._generators)
+                made.draws = attempts.draws = Draws(
+                    root, rng=made.wants_rng, generators=self._generators, alike=index in self._segment.alike
+                )
             return made
 
         start = op.start or BEGINNING

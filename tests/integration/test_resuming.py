@@ -407,6 +407,15 @@ def test_a_stream_that_follows_the_seed_of_a_run_goes_on_so_in_this_epoch_and_th
     assert [item for item, _ in following] != [item for item, _ in items]
 
 
+def test_what_is_drawn_for_parts_of_items_of_one_place_is_the_same_when_the_run_goes_on():
+    """The first frames of a run are small, so that such parts, of one place too, come in several."""
+    numbers = Pipeline(range(12))
+    pipe = numbers.gather(numbers).explode(lambda number: [number]).task(draw)
+    items, states = states_of(pipe, executor="inline", seed=5)
+
+    assert [rest_from(pipe, state, executor="inline") for state in states] == [items[n:] for n in range(len(states))]
+
+
 def test_what_twins_of_a_gather_draw_is_the_same_when_the_run_goes_on():
     numbers = Pipeline(range(12))
     pipe = numbers.gather(numbers.task(f.increment)).task(draw, 2).shuffle(3).task(draw)

@@ -261,6 +261,36 @@ def test_items_of_one_place_that_a_gather_brought_together_draw_apart():
         assert both.task(draw, workers).wait_for_result(seed=5, queue_size=workers) == expected
 
 
+def slowly_by_turns(item):
+    time.sleep(0.001 * (item % 3))
+    return item
+
+
+BOTH = NUMBERS.gather(NUMBERS)
+# Streams whose items of one place come in one frame or in several, as time and sizes have it.
+PARTED = {
+    "parts of an explode": BOTH.explode(lambda item: [slowly_by_turns(item)]),
+    "items of an unbatch": NUMBERS.batch(1).gather(NUMBERS.batch(1)).unbatch(),
+    "pairs whose other leg is late": BOTH.zip(Pipeline(range(80)).task(slowly_by_turns)),
+    "the last of a round, which must be known to be whole": NUMBERS.gather(*[NUMBERS] * 4).shard(0, 2, even="drop"),
+    "what is given for the end, and for an end before": NUMBERS.batch(3).task(tuple).window(2, partial=True),
+    "legs as they come": NUMBERS.gather(NUMBERS.task(slowly_by_turns), ordered=False),
+}
+
+
+@pytest.mark.parametrize("kind", PARTED)
+def test_items_of_one_place_that_may_come_apart_draw_alike(kind):
+    pipe = PARTED[kind].task(lambda item, rng: (str(item), rng.random()))
+    ways = [{"executor": "inline"}, {}, {"fuse": True}, {"queue_size": 1}]
+
+    results = [pipe.wait_for_result(seed=5, **options) for options in ways]
+
+    if "legs" in kind:
+        results = list(map(sorted, results))
+    assert results == [results[0]] * 4
+    assert len({drawn for _, drawn in results[0]}) < len(results[0])
+
+
 def test_the_numbers_of_items_are_even_and_have_nothing_to_do_with_each_other():
     size = 4000
     drawn = Pipeline(range(size)).task(lambda _, rng: rng.random()).wait_for_result(executor="inline", seed=3)
