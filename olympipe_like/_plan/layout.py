@@ -294,10 +294,10 @@ class _Builder:
             where = placement.executor if placement is not None else self._default
             executor: ExecutorName = "process" if where == "remote" else where  # to its worker it is one
             keys = tuple(self._keys[node] for node in group.nodes)
-            alike = tuple(index for index, node in enumerate(group.nodes) if not self._keeps_twins_above(node))
+            parted = tuple(index for index, node in enumerate(group.nodes) if not self._keeps_twins_above(node))
             looks = where == "process" and content_with_views(operators)
             segment = Segment(
-                number, operators, labels, len(first.inputs), main, executor, keys=keys, looks=looks, alike=alike
+                number, operators, labels, len(first.inputs), main, executor, keys=keys, looks=looks, parted=parted
             )
         source = first.op if isinstance(first.op, ops.Source) else None
         senders = tuple(self._sender(each) for each in first.inputs)

@@ -33,7 +33,7 @@ class Segment(NamedTuple):
     keys: tuple[str, ...] = ()  # for each operator, what tells its random numbers from those of others
     seeds_generators: bool = False  # workers that are processes seed `random` and `numpy.random` for each item
     looks: bool = False  # arrays come as views that cannot be written to
-    alike: tuple[int, ...] = ()  # operators at which items of one path draw alike: they may be in different frames
+    parted: tuple[int, ...] = ()  # operators to which items of one path may come in different frames
 
     @property
     def label(self) -> Label:

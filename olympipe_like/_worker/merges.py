@@ -36,7 +36,11 @@ class _Leg:
         last = self.passed
         paths = chunk.paths()
         orders = list(accumulate(map(order_of, paths) if chunk.has_ends else paths, max, initial=last))[1:]
-        self.items.extend(zip(orders, paths if chunk.has_ends else orders, chunk.items, strict=True))
+        if chunk.has_ends:  # an epoch's, perhaps: what is no end itself has the path that it has in a frame without
+            paths = [path if END[0] in path else order for path, order in zip(paths, orders, strict=True)]
+        else:
+            paths = orders
+        self.items.extend(zip(orders, paths, chunk.items, strict=True))
         self.passed = orders[-1] if orders else last
         self.upto = order_of(chunk.upto)
         if chunk.failure is not None:

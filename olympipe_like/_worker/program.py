@@ -119,8 +119,10 @@ class Program:
             made = self._make(op, label, (attempts, watch), root)
             if isinstance(made, PerItem | Spread) or (isinstance(made, Group) and op.calls_user):
                 made.draws = attempts.draws = Draws(
-                    root, rng=made.wants_rng, generators=self._generators, alike=index in self._segment.alike
+                    root, rng=made.wants_rng, generators=self._generators, alike=index in self._segment.parted
                 )
+            if isinstance(made, Spread):
+                made.steps_back = index in self._segment.parted
             return made
 
         start = op.start or BEGINNING

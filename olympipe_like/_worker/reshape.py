@@ -153,7 +153,8 @@ class Dealt(Step):
         ready, rest = (waiting, []) if whole else (waiting[:-1], waiting[-1:])
         self._own = rest[0] if rest else None
         self.count(OpCounts(count, len(ready), count - len(places)))
-        upto = until_end(chunk.upto if self._own is None else self._own[0])
+        # Not always the path of the one that waits: what explode made of items of one path steps back.
+        upto = until_end(chunk.upto if self._own is None else min(self._own[0], chunk.upto))
         return from_paths([item for _, item in ready], [path for path, _ in ready], upto, chunk.failure)
 
     def end(self, leg: int) -> Chunk | None:

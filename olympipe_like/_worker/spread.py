@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import accumulate, islice
 from time import perf_counter
 from typing import Any
 
@@ -38,6 +38,7 @@ class Spread(Step):
         self.calls_user = function is not None
         self.wants_rng = function is not None and wants_rng(function, 1)
         self.draws: Draws | None = None
+        self.steps_back = False  # paths may be followed by lower ones: what another explode made of items of one path
         self.attempts = attempts
         self.watch = watch
         self._chunk: Chunk | None = None  # what it was given last
@@ -50,6 +51,7 @@ class Spread(Step):
         """Give the parts, each with whether another follows; a part holds at most ``limit`` items."""
         self._chunk = chunk
         part = _Part()
+        floors: list[Path] = []
         for index in range(len(chunk.items)):
             part.used += 1
             given = _Given(partial(self._call, chunk, index), self.attempts, self.watch)
@@ -81,8 +83,12 @@ class Spread(Step):
                 if len(part.items) >= limit or (part.items and now - part.began >= PART_SECONDS):
                     self.watch.leave()  # whoever comes next may make it wait
                     # Not further than the item itself: the next one may have the same path.
+                    upto = chunk.path(index)
+                    if self.steps_back:
+                        floors = floors or _floors(chunk)
+                        upto = floors[index]
                     drawn = self._pause(given)
-                    yield self._cut(part, chunk, chunk.path(index), chunk.failure), True
+                    yield self._cut(part, chunk, upto, chunk.failure), True
                     self._go_on(drawn)
                     part = _Part()
                     if not given.ended:
@@ -127,6 +133,11 @@ class Spread(Step):
     def _cut(self, part: _Part, chunk: Chunk, upto: Path, failure: Failure | None) -> Chunk:
         self.count(OpCounts(part.used, len(part.items), 0, part.failed))
         return Chunk(part.items, spread_columns(chunk, part.origins, part.ordinals), upto, failure)
+
+
+def _floors(chunk: Chunk) -> list[Path]:
+    """Return for each item the lowest path that may come with it, or after it."""
+    return list(accumulate(reversed(chunk.paths()), min, initial=chunk.upto))[:0:-1]
 
 
 def _itself(item: Any) -> Any:

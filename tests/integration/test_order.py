@@ -125,6 +125,36 @@ def test_gather_puts_the_parts_of_an_item_where_the_item_was():
     assert parts.gather(items).wait_for_result() == expected
 
 
+def numbered(item):
+    return [(*item, number) for number in range(5)]
+
+
+def slowly_numbered(item):
+    for part in numbered(item):
+        time.sleep(0.0011)  # longer than what a part waits for
+        yield part
+
+
+# What explode makes of items of one place steps back: the first part of the second comes behind the last of the first.
+STEPPING_BACK = {
+    "explode": lambda parts: parts.explode(lambda item: [(*item, 0), (*item, 1)]),
+    "unbatch": lambda parts: parts.task(lambda item: [(*item, 0), (*item, 1)]).unbatch(),
+    "shard": lambda parts: parts.shard(0, 2, even="drop"),
+}
+
+
+@pytest.mark.parametrize("step", STEPPING_BACK)
+@pytest.mark.parametrize("executor", ["inline", "process"])
+def test_gather_merges_the_parts_of_items_of_one_place_alike_however_slowly_they_come(step, executor):
+    def merged(function):
+        letters = [Pipeline(range(4)).task(lambda x, letter=letter: (x, letter)) for letter in "ab"]
+        parts = STEPPING_BACK[step](letters[0].gather(letters[1]).explode(function, name="parts"))
+        leg = parts.filter(lambda item: item[1:3] in [("a", 2), ("b", 1), ("b", 3)])  # what was furthest is not there
+        return leg.gather(leg).wait_for_result(executor=executor)
+
+    assert merged(slowly_numbered) == merged(numbered)
+
+
 def test_gather_puts_a_batch_where_its_last_member_was_and_an_incomplete_one_at_the_end():
     items = Pipeline(range(8))
     batches = items.batch(3)

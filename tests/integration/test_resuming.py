@@ -189,6 +189,19 @@ def test_every_place_of_a_run_is_one_to_go_on_from(options):
         assert rest_from(training(2), states[place], **options) == items[place:]
 
 
+def test_a_gather_of_what_explode_made_of_items_of_one_place_goes_on_in_the_order_it_had():
+    numbers = Pipeline(range(9)).task(lambda number: (number,))
+    parts = numbers.gather(numbers).explode(halves).explode(halves).filter(lambda part: part[1] == 0)
+    pipe = parts.gather(parts.task(f.describe))
+    items, states = states_of(pipe, executor="inline")
+
+    assert [rest_from(pipe, state, executor="inline") for state in states] == [items[n:] for n in range(len(states))]
+
+
+def halves(item):
+    return [(*item, 0), (*item, 1)]
+
+
 def test_ends_that_are_made_of_ends_are_places_to_go_on_from():
     pipe = Pipeline(range(10)).batch(4).unbatch().batch(3)
     items, states = states_of(pipe, executor="inline")

@@ -291,6 +291,18 @@ def test_items_of_one_place_that_may_come_apart_draw_alike(kind):
     assert len({drawn for _, drawn in results[0]}) < len(results[0])
 
 
+def test_what_is_drawn_behind_a_gather_does_not_depend_on_whether_an_epoch_ended_in_a_frame():
+    few = Pipeline(range(7))
+    parts = few.gather(few).explode(lambda item: [item, item])
+    windows = parts.window(2, partial=True)  # one more for each end, and the place of the others steps back
+    pipe = windows.gather(windows.task(tuple)).task(draw).repeat(12)
+
+    expected = pipe.wait_for_result(seed=5, executor="inline")
+
+    for options in ({"executor": "inline", "queue_size": 1}, {}, {"queue_size": 1}):
+        assert pipe.wait_for_result(seed=5, **options) == expected
+
+
 def test_the_numbers_of_items_are_even_and_have_nothing_to_do_with_each_other():
     size = 4000
     drawn = Pipeline(range(size)).task(lambda _, rng: rng.random()).wait_for_result(executor="inline", seed=3)
