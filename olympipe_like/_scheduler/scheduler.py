@@ -231,15 +231,14 @@ class Scheduler:
             self._advance_marked()
         while self._standstill.parts and self._standstill.end_one():
             self._advance_marked()
-        for sink in self._sinks:
-            if not sink.ended:
-                if self._staffing.autos:
-                    self._staffing.fill()
-                break
-        else:
-            self._finish()
+        are_ended = all(sink.ended for sink in self._sinks)
+        if not are_ended and self._staffing.autos:
+            self._staffing.fill()
+        # First: a run that has finished cannot fail any more.
         if self._max_failures is not None and self._has_too_many_failures(self._max_failures):
             self._failed = True
+        if are_ended:
+            self._finish()
         return self._taken() if self._ledger.commands else []
 
     def _finish(self) -> None:

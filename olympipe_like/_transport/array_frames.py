@@ -14,6 +14,9 @@ from typing import Any
 
 Buffer = bytes | bytearray | memoryview
 
+MOST_PARTS, MOST_LEVELS = 32, 3
+"""Of an item: so many parts of each tuple or dict, so deep. What has more is seldom worth looking through."""
+
 _MARK = b"A"  # in front of the pickle: none of protocol 5 begins with it
 _NUMBERS = frozenset("biufc")  # kinds of types that are all in their names
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
@@ -30,22 +33,23 @@ def encode(items: Sequence[Any], rest: object, least: int) -> list[Buffer] | Non
     Arrays of ``least`` bytes and more are a buffer each, the smaller ones of a place one together.
     """
     numpy = sys.modules.get("numpy")
-    if numpy is None or not _has_array(items[0], numpy.ndarray):
+    if numpy is None or not _has_array(items[0], numpy.ndarray, MOST_LEVELS):
         return None
     taken = _Taken(numpy, least)
-    form = taken.column(items)
-    # Pickle would keep that two items, or two parts of one, are the same array.
-    if form is None or len(set(map(id, taken.arrays))) < len(taken.arrays):
+    form = taken.column(items, MOST_LEVELS)
+    # Pickle would keep that two items, or two parts of one, are the same array, or dict.
+    if form is None or len(set(map(id, taken.mutable))) < len(taken.mutable):
         return None
     return [_MARK + pickle.dumps((rest, form, len(items)), protocol=5), *taken.buffers]
 
 
-def _has_array(item: Any, array: type) -> bool:
+def _has_array(item: Any, array: type, levels: int) -> bool:
     kind = type(item)
     if kind is array:
         return True
-    parts = item if kind is tuple else item.values() if kind is dict else ()
-    return any(_has_array(part, array) for part in parts)
+    if kind not in (tuple, dict) or not levels or len(item) > MOST_PARTS:
+        return False
+    return any(_has_array(part, array, levels - 1) for part in (item if kind is tuple else item.values()))
 
 
 class _Taken:
@@ -55,20 +59,22 @@ class _Taken:
         self._array = numpy.ndarray
         self._scalars = (numpy.number, numpy.bool_)
         self._least = least
-        self.arrays: list[Any] = []
+        self.mutable: list[Any] = []
         self.buffers: list[Buffer] = []
 
-    def column(self, values: Sequence[Any]) -> tuple[Any, ...] | None:
+    def column(self, values: Sequence[Any], levels: int) -> tuple[Any, ...] | None:
         """Return what to know of the values in one place; None: they are for pickle."""
         kinds = set(map(type, values))
         if len(kinds) == 1:
             (kind,) = kinds
             if kind is self._array:
                 return self._arrays(values)
+            if kind in (tuple, dict) and (not levels or not 0 < len(values[0]) <= MOST_PARTS):
+                return None
             if kind is tuple:
-                return self._tuples(values)
+                return self._tuples(values, levels - 1)
             if kind is dict:
-                return self._dicts(values)
+                return self._dicts(values, levels - 1)
         if all(kind in _PLAIN or issubclass(kind, self._scalars) for kind in kinds):
             return "values", list(values)
         return None
@@ -76,31 +82,33 @@ class _Taken:
     def _arrays(self, arrays: Sequence[Any]) -> tuple[Any, ...] | None:
         """All must be of one type of numbers, in C order, with axes and members, and all small or all large."""
         dtype = arrays[0].dtype
-        if dtype.kind not in _NUMBERS or not dtype.isnative:
+        if dtype.kind not in _NUMBERS or not dtype.isnative or dtype.isbuiltin != 1:  # 1: numpy's own
             return None
         for array in arrays:
-            if array.dtype != dtype or not array.flags.c_contiguous:
+            if array.dtype != dtype or array.dtype.metadata is not None or not array.flags.c_contiguous:
                 return None
         shapes = [array.shape for array in arrays]
         sizes = {array.nbytes for array in arrays}
         if () in shapes or min(sizes) == 0 or min(sizes) < self._least <= max(sizes):
             return None
         are_small = max(sizes) < self._least
-        self.arrays += arrays
+        self.mutable += arrays
         self.buffers += [b"".join(arrays)] if are_small else [pickle.PickleBuffer(array).raw() for array in arrays]
         return "arrays", dtype.str, shapes[0] if len(set(shapes)) == 1 else shapes, are_small
 
-    def _tuples(self, tuples: Sequence[tuple[Any, ...]]) -> tuple[Any, ...] | None:
-        if len(set(map(len, tuples))) > 1 or not tuples[0]:
+    def _tuples(self, tuples: Sequence[tuple[Any, ...]], levels: int) -> tuple[Any, ...] | None:
+        if len(set(map(len, tuples))) > 1:
             return None
-        columns = [self.column(values) for values in zip(*tuples, strict=True)]
+        columns = [self.column(values, levels) for values in zip(*tuples, strict=True)]
         return None if None in columns else ("tuples", columns)
 
-    def _dicts(self, dicts: Sequence[dict[Any, Any]]) -> tuple[Any, ...] | None:
+    def _dicts(self, dicts: Sequence[dict[Any, Any]], levels: int) -> tuple[Any, ...] | None:
         keys = list(dicts[0])
-        if not keys or set(map(type, keys)) != {str} or any(list(each) != keys for each in dicts):
-            return None
-        columns = [self.column([each[key] for each in dicts]) for key in keys]
+        for each in dicts:
+            if list(each) != keys or set(map(type, each)) != {str}:  # one that is only equal to a key is another
+                return None
+        self.mutable += dicts
+        columns = [self.column([each[key] for each in dicts], levels) for key in keys]
         return None if None in columns else ("dicts", keys, columns)
 
 

@@ -347,6 +347,9 @@ class Program:
             kept = self._drops_later.drop(chunk)
             if kept is not chunk:
                 chunk, parts = encode_chunk(kept, label, self._worker, mend)
+                # It is a function that drops items: from now on they are looked for before they are pickled.
+                self._drops_later.drops_later = False
+                self._drops_later = None
         if chunk is not answer.chunk:
             now = self._answer(chunk, more=answer.more)
             counts = tuple(OpCounts(*map(add, *both)) for both in zip(answer.counts, now.counts, strict=True))

@@ -591,6 +591,21 @@ def test_too_many_failures_end_the_run(limit):
     assert "stage_two_bad" in str(caught.value)
 
 
+@pytest.mark.parametrize("executor", ["process", "thread", "inline"])
+@pytest.mark.parametrize("limit", [0, 0.05])
+@pytest.mark.parametrize("items", [range(10), [9]], ids=["the last", "the only one"])
+def test_the_end_of_a_run_does_not_hide_that_its_last_item_was_one_failure_too_many(items, limit, executor):
+    def nine_fails(item):
+        if item == 9:
+            raise ValueError(item)
+        return item
+
+    pipe = Pipeline(items).task(nine_fails, on_error="skip", executor=executor)
+
+    with pytest.raises(olympipe_like.TooManyFailures):
+        pipe.wait_for_result(max_failures=limit)
+
+
 @pytest.mark.fault("T02")
 @pytest.mark.parametrize("limit", [20, 0.5])
 def test_as_many_failures_as_are_allowed_do_not_end_the_run(limit):

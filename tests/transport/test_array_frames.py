@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import pickle
 from typing import NamedTuple
 
@@ -159,7 +160,19 @@ class Picture(numpy.ndarray):
     """An array of the user's."""
 
 
+class Key(str, enum.Enum):
+    """A string of the user's."""
+
+    IMAGE = "image"
+
+
+SHARED = {"camera": 1}
 OTHERS = {
+    "with metadata": [numpy.zeros(3, numpy.dtype("f8", metadata={"unit": "m"}))],
+    "keys that are only equal": [{"image": SMALL}, {Key.IMAGE: SMALL + 1}],
+    "with more parts than are looked at": [(SMALL, *range(array_frames.MOST_PARTS))],
+    "deeper than is looked at": [((((SMALL,),),),)],
+    "a dict in two places": [{"image": SMALL, "taken": SHARED, "sent": SHARED}],
     "no array": [(1, 2)],
     "one among others": [SMALL, 1],
     "small and large": [SMALL, LARGE],
@@ -193,6 +206,37 @@ def test_two_parts_that_are_one_array_stay_one():
     ((one, other),), _ = travelled([(LARGE, LARGE)])
 
     assert one is other
+
+
+def test_two_parts_that_are_one_dict_stay_one():
+    ((image, one, other),), _ = travelled([(LARGE, SHARED, SHARED)])
+
+    assert (image == LARGE).all()
+    assert one is other
+
+
+def test_keys_keep_their_type():
+    found, _ = travelled([{"image": SMALL}, {Key.IMAGE: SMALL + 1}])
+
+    assert [type(next(iter(each))) for each in found] == [str, Key]
+
+
+def test_metadata_of_types_is_kept():
+    noted = numpy.dtype("f8", metadata={"unit": "m"})
+
+    found, _ = travelled([SMALL, numpy.zeros((3, 4), noted)])
+
+    assert [each.dtype.metadata for each in found] == [None, {"unit": "m"}]
+
+
+def test_tuples_that_share_their_parts_are_not_looked_through_again_and_again():
+    item = (1, 2)
+    for _ in range(60):  # 2 to the power of 60 places
+        item = (item, item)
+
+    ((found,), _) = travelled([item])
+
+    assert len(found) == 2
 
 
 def test_a_small_array_keeps_no_other_alive():
