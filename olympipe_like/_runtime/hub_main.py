@@ -7,6 +7,7 @@ threads and locks is in it. It ends when its caller is gone.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
 import warnings
@@ -58,3 +59,5 @@ def main(descriptor: int) -> None:
             control.send(Idle())
         except OSError:
             return
+        # What is left of a run refers to itself: the next run would freeze it, and it would stay for ever.
+        gc.collect()

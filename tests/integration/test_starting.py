@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from olympipe_like import Pipeline
@@ -97,3 +98,16 @@ def test_who_is_stopped_before_is_never_started():
 
     assert not openings
     assert not openings.drop(WorkerId(0))
+
+
+def test_a_hub_keeps_nothing_of_the_runs_it_has_served():
+    pipe = Pipeline(range(3)).task(str)
+
+    def hub_bytes_after(runs):
+        for _ in range(runs):
+            pipe.wait_for_result()
+        return sum(child.memory_info().rss for child in psutil.Process().children())
+
+    before = hub_bytes_after(30)
+
+    assert hub_bytes_after(120) - before < 1 << 20  # each run has 33 KB
