@@ -93,8 +93,7 @@ class HubRun:
         self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self, watch)
         labels = {stage.spec.id: stage.label for stage in order.stages}
         self._stall = HubStall(self._driver, labels, self._crew.processes)
-        interval = order.status_interval
-        self._status_due = monotonic() + interval if interval else None
+        self._status_due = monotonic() + order.status_interval if order.status_interval else None
         # Whether any event may bring forward what has its time: a worker begins an item, a stage lacks workers.
         self._is_restless = any(stage.timeout is not None or stage.spec.auto for stage in order.stages)
         self._looks_always = True  # for that reason, or because a silence was looked at
@@ -256,7 +255,10 @@ class HubRun:
         self._crew.add(command.worker, HubWorker(stage, command.slot, peer, process))
         self._peers.watch(process.death_handle, partial(self._died, command.worker))
         for each in told:
-            self.run_frame(each) if isinstance(each, RunFrame) else self.restore(each)
+            if isinstance(each, RunFrame):
+                self.run_frame(each)
+            else:
+                self.restore(each)
 
     def _start_source(self, stage: HubStage) -> None:
         source = stage.spec.id
@@ -273,19 +275,17 @@ class HubRun:
     def run_frame(self, command: RunFrame) -> None:
         worker = self._crew.gave(command.worker)
         if worker is None:
-            is_held = self._openings.hold(command)
-            assert is_held
+            self._openings.hold(command)
             return
         frame = command.frame or NO_FRAME
         parcel, payload = self._vault.hand(worker.peer, frame, looks=worker.stage.looks)
         slot = self._vault.grant(worker.peer, command.stage, worker.in_hand)
-        poison = self._failures_of(worker.stage, command.poison) if command.poison else ()
+        poison = tuple([(case.ordinal, self._failure_of(worker.stage, case)) for case in command.poison])
         worker.peer.send(run_of(command, frame, parcel, slot, poison), payload)
 
-    def _failures_of(self, stage: HubStage, cases: tuple[GivenUp, ...]) -> tuple[tuple[int, bytes], ...]:
-        hosts = [self._remote.hosts.get((stage.spec.id, case.pid), "") for case in cases]
-        failures = [given_up(stage.label, case, stage.timeout, host) for case, host in zip(cases, hosts, strict=True)]
-        return tuple((case.ordinal, failure.pack()) for case, failure in zip(cases, failures, strict=True))
+    def _failure_of(self, stage: HubStage, case: GivenUp) -> bytes:
+        host = self._remote.hosts.get((stage.spec.id, case.pid), "")
+        return given_up(stage.label, case, stage.timeout, host).pack()
 
     def restore(self, command: RestoreWorker) -> None:
         if self._openings.hold(command):

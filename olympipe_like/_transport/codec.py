@@ -132,7 +132,9 @@ def _plain(rest: Any) -> Any:
 def _plain_column(column: Any) -> Any:
     if type(column) is range:
         return column.start, column.stop, column.step
-    return array("q", column).tobytes() if isinstance(column, array | tuple) else column
+    if type(column) is array:
+        return column.tobytes()
+    return array("q", column).tobytes() if type(column) is tuple else column
 
 
 def _unplain(rest: Any) -> Any:

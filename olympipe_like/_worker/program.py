@@ -83,9 +83,9 @@ class Program:
         self._snapshots = Snapshots(self._steps)
         self._judge = self._find_judge()
         last = self._steps[-1]
-        self._drops_later = last if segment.travels and are_pickled() and isinstance(last, Map) else None
-        if self._drops_later is not None:
-            self._drops_later.drops_later = True
+        self._may_leave_skip = last if segment.travels and are_pickled() and isinstance(last, Map) else None
+        if self._may_leave_skip is not None:
+            self._may_leave_skip.drops_later = True
         batch = next((op for op in segment.ops[segment.last + 1 :] if isinstance(op, ops.Batch)), None)
         # What becomes part of a list goes out with it, and could then not be left out without its neighbours.
         self._tests = (
@@ -343,13 +343,13 @@ class Program:
         mend = partial(self._mend, len(self._steps) - 1) if self._judge is not None else None
         label = self._segment.labels[self._judge if self._judge is not None else self._last]
         chunk, parts = encode_chunk(answer.chunk, label, self._worker, mend)
-        if self._drops_later is not None and parts and _may_have_skip(bytes(parts[0]), len(chunk.items)):
-            kept = self._drops_later.drop(chunk)
+        if self._may_leave_skip is not None and parts and _may_have_skip(bytes(parts[0]), len(chunk.items)):
+            kept = self._may_leave_skip.drop(chunk)
             if kept is not chunk:
                 chunk, parts = encode_chunk(kept, label, self._worker, mend)
                 # It is a function that drops items: from now on they are looked for before they are pickled.
-                self._drops_later.drops_later = False
-                self._drops_later = None
+                self._may_leave_skip.drops_later = False
+                self._may_leave_skip = None
         if chunk is not answer.chunk:
             now = self._answer(chunk, more=answer.more)
             counts = tuple(OpCounts(*map(add, *both)) for both in zip(answer.counts, now.counts, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import pickle
+from itertools import combinations
 from typing import NamedTuple
 
 import pytest
@@ -119,13 +120,7 @@ def test_no_array_that_arrives_shares_its_memory_with_another(items):
     found, _ = travelled(items)
     made = list(arrays_in(tuple(found)))
 
-    for number, array in enumerate(made):
-        if array.dtype.kind in "biufc":
-            array.fill(number % 100 % 2)
-
-    for number, array in enumerate(made):
-        if array.dtype.kind in "biufc":
-            assert (array == number % 100 % 2).all()
+    assert not any(numpy.shares_memory(one, other) for one, other in combinations(made, 2))
 
 
 SMALL, LARGE = numpy.arange(12.0).reshape(3, 4), numpy.arange(6000.0)
