@@ -40,7 +40,7 @@ def encode(items: Sequence[Any], rest: object, least: int) -> list[Buffer] | Non
     # Pickle would keep that two items, or two parts of one, are the same array, or dict.
     if form is None or len(set(map(id, taken.mutable))) < len(taken.mutable):
         return None
-    return [_MARK + pickle.dumps((rest, form, len(items)), protocol=5), *taken.buffers]
+    return [_MARK + pickle.dumps((rest, form, len(items)), protocol=5), *taken.buffers()]
 
 
 def _has_array(item: Any, array: type, levels: int) -> bool:
@@ -60,7 +60,15 @@ class _Taken:
         self._scalars = (numpy.number, numpy.bool_)
         self._least = least
         self.mutable: list[Any] = []
-        self.buffers: list[Buffer] = []
+        self._places: list[tuple[Sequence[Any], bool]] = []  # the arrays of each, and whether they are small
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Give the bytes of all arrays; not before it is known that they are wanted."""
+        for arrays, are_small in self._places:
+            if are_small:
+                yield b"".join(arrays)
+            else:
+                yield from (pickle.PickleBuffer(array).raw() for array in arrays)
 
     def column(self, values: Sequence[Any], levels: int) -> tuple[Any, ...] | None:
         """Return what to know of the values in one place; None: they are for pickle."""
@@ -93,7 +101,7 @@ class _Taken:
             return None
         are_small = max(sizes) < self._least
         self.mutable += arrays
-        self.buffers += [b"".join(arrays)] if are_small else [pickle.PickleBuffer(array).raw() for array in arrays]
+        self._places.append((arrays, are_small))
         return "arrays", dtype.str, shapes[0] if len(set(shapes)) == 1 else shapes, are_small
 
     def _tuples(self, tuples: Sequence[tuple[Any, ...]], levels: int) -> tuple[Any, ...] | None:
