@@ -53,6 +53,11 @@ class Attempts:
         self.records: list[Failure] = []  # of items dropped since last asked for
 
     @property
+    def are_final(self) -> bool:
+        """Whether the first exception is the end of the run, and nobody is asked."""
+        return self._policy.on_error == "raise" and not self._policy.retry.times
+
+    @property
     def mends(self) -> bool:
         """Whether a failed item may be more than the end of the run."""
         return self._policy.on_error != "raise"

@@ -53,8 +53,10 @@ class Chunk:
     def select(self, mask: Sequence[bool]) -> Chunk:
         """Return the items whose place in the mask is true."""
         items = list(compress(self.items, mask))
-        if len(items) == len(self.items):
-            return self
+        return self if len(items) == len(self.items) else self.made(items, mask)
+
+    def made(self, items: list[Any], mask: Sequence[bool]) -> Chunk:
+        """Return a chunk of items made of those whose place in the mask is true."""
         columns = tuple(sift(column, mask, len(items)) for column in self.columns)
         return Chunk(items, columns, self.upto, self.failure)
 

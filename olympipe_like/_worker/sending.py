@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from olympipe_like._model.failure import Failure
+from olympipe_like._model.options import Skip
 from olympipe_like._plan.segment import Label
 from olympipe_like._transport.codec import Buffer, EncodingError, encode
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
+
+_NAMES_SKIP = Skip.__module__.encode()  # is in every pickle that `SKIP` is in
 
 Mend = Callable[[Chunk, int, Failure, BaseException], tuple[Chunk, int]]
 """Makes of a chunk, the index of its first item that cannot be sent, the failure this is, and the exception a chunk
@@ -41,3 +44,8 @@ def cut_at(chunk: Chunk, index: int, failure: Failure) -> Chunk:
     chunk = chunk.with_items(chunk.items[:index])
     chunk.failure = failure
     return chunk
+
+
+def may_hold_skip(data: bytes, items: int) -> bool:
+    """Whether to look for `SKIP` among so many items: 14 ns each, and 0.14 ns for each byte of their pickle."""
+    return len(data) > 100 * items or _NAMES_SKIP in data

@@ -138,9 +138,11 @@ class PerItem(Step):
                     self._apply_watched(chunk, results)
                 else:
                     self.apply(chunk.items[done:] if done else chunk.items, results)
-            except BaseException as error:  # noqa: BLE001 - anything a function raises is its item's failure
-                self.watch.rest()
+            except BaseException as error:
                 index = len(results)
+                if index == len(chunk.items):
+                    raise  # not by the function: Ctrl-C behind the last item
+                self.watch.rest()
                 tries = 1
                 if self.attempts.may_retry(error):
                     call = partial(self._once_more, chunk, index)
@@ -161,9 +163,9 @@ class PerItem(Step):
 
     def apply(self, items: list[Any], results: list[Any]) -> None:
         """Append each item's result; on an exception their number tells which item raised."""
-        function, append = self.function, results.append
+        function = self.function
         for item in items:
-            append(function(item))
+            results.append(function(item))  # noqa: PERF401 - should it raise, those before are there
 
     def _apply_watched(self, chunk: Chunk, results: list[Any]) -> None:
         """As `apply`, telling the hub which item it is at, and giving each item its random numbers."""
@@ -326,9 +328,9 @@ class Select(PerItem):
 
     def apply(self, items: list[Any], results: list[Any]) -> None:
         """Append each item's verdict; a result whose truth is not defined fails like the function itself."""
-        function, append = self.function, results.append
+        function = self.function
         for item in items:
-            append(True if function(item) else False)  # noqa: SIM210 - a call of bool takes as long as a function
+            results.append(True if function(item) else False)  # noqa: SIM210, PERF401 - bool() is as slow as a function
 
     def judge(self, result: Any) -> bool:
         """Return the truth of a result."""

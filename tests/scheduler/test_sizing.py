@@ -108,10 +108,11 @@ def test_a_frame_of_many_cheap_items_outweighs_the_one_before():
 
 def test_a_few_frames_are_enough_to_find_the_size_for_tiny_items(sizer):
     """A frame costs 60 µs whatever is in it; the first of each worker finds its caches cold."""
+    enough = 16384  # for it to cost each a tenth; the rest comes with the first milliseconds' work
     sizer.observe(FIRST, seconds=1e-3, items=1)
     sizer.observe(SECOND, seconds=2e-3, items=1)
     sizes = [sizer.size]
-    while sizer.size < MAX_ITEMS and len(sizes) < 20:
+    while sizer.size < enough and len(sizes) < 20:
         for stage in (FIRST, SECOND):
             sizer.observe(stage, seconds=6e-5 + 4e-8 * sizes[-1], items=sizes[-1])
         sizes.append(sizer.size)
