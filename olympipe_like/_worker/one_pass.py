@@ -13,7 +13,7 @@ from olympipe_like._worker.steps import Map, PerItem, Select, Step, Tap
 
 _DROP = "gone{n} += 1; kept.append(False); continue"
 _WRITTEN: dict[type[Step], tuple[str, ...]] = {
-    Map: ("made = f{n}(item)", "if made is SKIP: " + _DROP, "item = made"),
+    Map: ("item = f{n}(item)", "if item is SKIP: " + _DROP),
     Select: ("if not f{n}(item): " + _DROP,),
     Tap: ("f{n}(item)",),
 }
@@ -63,7 +63,7 @@ class OnePass:
         results: list[Any] = []
         kept: list[bool] = []
         functions = [step.function for step in self._steps]
-        gone, item, error = self._loop.run(chunk.items, results, kept, *functions)
+        gone, item, error = self._loop.run(SKIP, chunk.items, results, kept, *functions)
         if error is None:
             self._count(len(kept), gone)
             return chunk.made(results, kept) if any(gone) else chunk.with_items(results)
@@ -119,7 +119,7 @@ def _write(kinds: Sequence[type[Step]]) -> _Loop:
     numbers = range(len(kinds))
     gone = "".join(f"gone{number}, " for number in numbers)
     lines = [
-        f"def run(items, results, kept, {', '.join(f'f{number}' for number in numbers)}):",
+        f"def run(SKIP, items, results, kept, {', '.join(f'f{number}' for number in numbers)}):",
         f"    {gone.replace(', ', ' = ')}0",
         "    item = None",
         "    try:",
@@ -136,7 +136,7 @@ def _write(kinds: Sequence[type[Step]]) -> _Loop:
         f"        return ({gone}), item, error",
         f"    return ({gone}), None, None",
     ]
-    made: dict[str, Any] = {"SKIP": SKIP}
+    made: dict[str, Any] = {}
     # Begins as our files do: users are shown what is theirs of a traceback.
     exec(compile("\n".join(lines), f"{__file__}: a loop", "exec"), made)  # noqa: S102 - our lines, but for numbers
     return _Loop(made["run"], tuple(calls))
