@@ -39,7 +39,7 @@ from olympipe_like._model.tallies import StageTally
 from olympipe_like._model.topology import Role, StageSpec
 from olympipe_like._scheduler.auto_stage import AutoStage
 from olympipe_like._scheduler.conservation import discrepancies
-from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, Edge
+from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, WINDOW_FRAMES, Edge
 from olympipe_like._scheduler.ends import SinkStage, SourceStage
 from olympipe_like._scheduler.ledger import Ledger
 from olympipe_like._scheduler.merge_stage import MergeStage
@@ -83,7 +83,7 @@ class Scheduler:
         in_order: dict[StageId, bool] = {}
         sizers: dict[StageId, tuple[FrameSizer, ...]] = {}
         for spec in specs:
-            own = FrameSizer()
+            own = FrameSizer(self._window_bytes / WINDOW_FRAMES)  # an edge with few bytes holds several all the same
             stage = self._make(spec, own, max_frame)
             for leg, parent in enumerate(spec.inputs):
                 self._link(self.stages[parent], stage, leg, in_order[parent], sizers[parent])

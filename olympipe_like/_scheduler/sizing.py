@@ -22,8 +22,10 @@ MAX_ITEMS = 32768
 """Frames of tiny items gain nothing beyond this: 3.6 M items/s with 4 096, 4.7 M with 8 192, 5.0 M with 16 384, 5.5 M
 with 32 768 and 65 536, 5.3 M with 131 072."""
 
-TARGET_BYTES = 1 << 20
-"""Payloads beyond about 1 MiB leave the processor's cache between stages."""
+TARGET_BYTES = 9 << 18
+"""Two arrays of 1 MiB with what is around them. Where such arrays pass, caches are cold, and a frame costs the hub and
+the workers some 0.8 ms: one for each array takes a tenth to a fifth more time. Frames of 4 MiB leave the second-level
+cache, and take as long as those of 1 MiB."""
 
 START_ITEMS = 8
 """Items for each worker that may be on their way before any was answered: they travel one by one, and a window full of
@@ -90,10 +92,12 @@ class FrameSizer:
 
     Starts at one item and grows only after every stage of the stream has answered a frame, so that the first slow
     item never has company. Follows what items cost of late, on average: slow ones travel alone, and a slow one among
-    quick ones keeps no more of them waiting than are done in some milliseconds.
+    quick ones keeps no more of them waiting than are done in some milliseconds. Items of more than ``most_bytes`` in
+    all do not travel together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: float = TARGET_BYTES) -> None:
+        self._most_bytes = min(most_bytes, TARGET_BYTES)
         self._costs: dict[StageId, _Cost] = {}
         self._bytes = 0.0
         self._size: int | None = None  # None: to be found anew
@@ -161,7 +165,7 @@ class FrameSizer:
             elif cost.seconds > 0:
                 size = min(size, min(max(TARGET_SECONDS, cost.work / SHARE), MAX_SECONDS) / cost.seconds)
         if self._bytes > 0:
-            size = min(size, TARGET_BYTES / self._bytes)
+            size = min(size, self._most_bytes / self._bytes)
         return max(1, int(size + 1e-6))  # a mean is a little off
 
 

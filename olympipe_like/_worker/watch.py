@@ -16,7 +16,7 @@ ORDINALS = 1 << 32
 
 
 SEVERAL_SECONDS = 1.0
-"""What a frame of several items gets on top of the time of one: it has 1 MiB at most, and took about 1 ms before."""
+"""What a frame of several items gets on top of the time of one: it has 2.25 MiB at most, and took some ms before."""
 
 
 class Reading:

@@ -88,6 +88,7 @@ class Simulation:
         item_seconds: float | None = None,
         item_bytes: int | None = None,
         auto_workers: int | None = None,
+        memory: int | None = None,
     ) -> None:
         if isinstance(stages, Layout):
             sources = {s.spec.id: Source(s.source.datas) for s in stages.stages if s.source} | (sources or {})
@@ -145,7 +146,7 @@ class Simulation:
             c.FailRun: self._fail_run,
             c.RestoreWorker: self._restore,
         }
-        self.scheduler = Scheduler(self.specs, Limits(auto_workers=auto_workers))
+        self.scheduler = Scheduler(self.specs, Limits(auto_workers=auto_workers, memory=memory))
         self.scheduler.at_once = self._carry_out
         self._obey(lambda: self.scheduler.start(self.now))
 

@@ -213,6 +213,15 @@ def test_large_items_come_in_small_frames_however_quick_they_are(sizer):
     assert sizer.size == 8
 
 
+def test_frames_are_smaller_where_less_may_wait():
+    sizer = FrameSizer(TARGET_BYTES / 4)
+    sizer.expect(FIRST)
+    sizer.observe(FIRST, seconds=0.0, items=1)
+    sizer.observe_bytes(TARGET_BYTES, items=64)
+
+    assert sizer.size == 16
+
+
 def test_an_item_larger_than_a_frame_should_be_still_gets_one(sizer):
     sizer.observe(FIRST, seconds=0.0, items=1)
     sizer.observe(SECOND, seconds=0.0, items=1)

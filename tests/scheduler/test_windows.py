@@ -7,7 +7,7 @@ import pytest
 from olympipe_like._model.frame import Frame
 from olympipe_like._model.identity import PayloadId
 from olympipe_like._plan.layout import lay_out
-from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, WINDOW_ITEMS, Edge
+from olympipe_like._scheduler.edge import NO_LIMIT, WINDOW_BYTES, WINDOW_FRAMES, WINDOW_ITEMS, Edge
 from olympipe_like._scheduler.sizing import START_FRAMES, START_ITEMS
 from tests.scheduler import nodes as n
 from tests.scheduler.simulator import Simulation
@@ -91,6 +91,18 @@ def test_large_frames_fill_a_window_by_their_bytes():
     run.run_without("answer")
 
     assert run.sources[NUMBERS].pulled == 4
+
+
+@pytest.mark.parametrize("memory", [None, 1 << 20])
+def test_a_window_holds_several_frames_however_few_bytes_it_may_hold(memory):
+    run = play(n.task(n.source(ENDLESS)), item_seconds=1e-5, item_bytes=1000, memory=memory)
+    for _ in range(300):
+        run.happen(run.possible())
+
+    run.run_without("answer")
+
+    edge = run.scheduler.stages[run.stage("task")].inputs[0]
+    assert edge.frames >= WINDOW_FRAMES
 
 
 def test_a_source_waits_for_the_first_answers_before_it_fills_a_window():
