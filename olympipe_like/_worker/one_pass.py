@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from olympipe_like._model.frame import OpCounts
@@ -69,6 +70,10 @@ class OnePass:
             return chunk.made(results, kept) if any(gone) else chunk.with_items(results)
         return self._failed(chunk, results, kept, gone, item, error)
 
+    def end(self, leg: int) -> None:
+        """Return nothing: none of the steps holds anything."""
+        del leg
+
     def _failed(
         self,
         chunk: Chunk,
@@ -83,8 +88,9 @@ class OnePass:
         if index == len(chunk.items):
             raise error  # not by a function: Ctrl-C behind the last item
         del results[kept.count(True) :]  # Ctrl-C may come between the two
-        assert error.__traceback__ is not None
-        line = error.__traceback__.tb_lineno
+        # Not an attribute of that name that a user's class has.
+        trace: TracebackType = vars(BaseException)["__traceback__"].__get__(error)
+        line = trace.tb_lineno
         at = max((step for step, call in enumerate(self._loop.calls) if call <= line), default=0)
         seen = chunk.with_items([*chunk.items[:index], item])
         failure = self._steps[at].attempts.failure(seen, index, error, 1)

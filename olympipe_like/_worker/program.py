@@ -23,7 +23,7 @@ from olympipe_like._worker.epochs import PerEpoch
 from olympipe_like._worker.memory import Fold, Group
 from olympipe_like._worker.merges import Interleave, Match, Pair
 from olympipe_like._worker.mixing import Shuffled
-from olympipe_like._worker.one_pass import in_one_pass
+from olympipe_like._worker.one_pass import OnePass, in_one_pass
 from olympipe_like._worker.passing import Print, Truth, is_given, is_not_none
 from olympipe_like._worker.reshape import Buckets, Dealt, Distinct, Running, Sampled, Slide
 from olympipe_like._worker.resumed import Resumed
@@ -90,7 +90,11 @@ class Program:
         self._tests = (
             segment.travels and batch is not None and not batch.calls_user and self._attempts[segment.last].mends
         )
-        self._way = self._steps if self._tests else in_one_pass(self._steps)
+        # Who is asked about results that cannot be sent remembers what it was given: it shares no loop.
+        asked = len(self._steps) if self._judge is None else self._judge
+        self._way: list[Step | OnePass] = [*in_one_pass(self._steps[:asked]), *self._steps[asked:]]
+        if self._tests:
+            self._way = [*self._steps]  # after one of them by its number something is to be done
 
     def _find_judge(self) -> int | None:
         """Return the step whose policy is asked about results that cannot be sent; None: there is none."""
@@ -299,8 +303,8 @@ class Program:
 
     def _flow(self, start: int, chunk: Chunk, leg: int, part_items: int) -> Iterator[tuple[Chunk, bool]]:
         """Send a chunk through the steps from ``start`` on; explodes turn it into several."""
-        for index in range(start, len(self._steps)):
-            step = self._steps[index]
+        for index in range(start, len(self._way)):
+            step = self._way[index]
             if isinstance(step, Spread):
                 for made, more in step.spread(chunk, part_items):
                     part = self._sendable(made) if self._tests and index == self._last else made
@@ -327,7 +331,7 @@ class Program:
     ) -> Iterator[tuple[Chunk, bool]]:
         """End the steps from ``start`` on, each after what the ones before still gave it."""
         upto = END
-        for index, step in enumerate(self._steps[start:stop], start):
+        for index, step in enumerate(self._way[start:stop], start):
             held = step.end(leg if index == 0 else 0)
             if held is not None:
                 for out, _ in self._flow(index + 1, held, 0, part_items):

@@ -88,7 +88,7 @@ class Spread(Step):
                         floors = floors or _floors(chunk)
                         upto = floors[index]
                     drawn = self._pause(given)
-                    yield self._cut(part, chunk, upto, chunk.failure), True
+                    yield self._cut(part, chunk, upto, None), True  # what failed comes behind the last part
                     self._go_on(drawn)
                     part = _Part()
                     if not given.ended:

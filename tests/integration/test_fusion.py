@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 
 import pytest
 from hypothesis import given, settings
 
-from olympipe_like import Pipeline, PlanTypeError, StageFailed
+from olympipe_like import Pipeline, PlanTypeError, StageFailed, WorkerLost
 from tests.integration.test_random_plans import relaxed
 from tests.reference import evaluate
 from tests.strategies import build, plans
@@ -21,6 +23,10 @@ def kill_at_seven(number):
     if number == 7:
         os.kill(os.getpid(), 9)
     return number
+
+
+def lock_at_forty(number):
+    return threading.Lock() if number == 40 else number
 
 
 def stages_of(pipe, **options):
@@ -128,6 +134,46 @@ def test_an_item_that_ends_every_worker_is_found_at_the_stage_it_does_so():
 
     (failed,) = run.failures
     assert (failed.stage, failed.position) == ("kill_at_seven", (7,))
+
+
+def test_an_item_that_ends_every_worker_is_found_among_functions_that_share_a_loop():
+    pipe = Pipeline(range(300)).task(abs).filter(lambda x: x % 2).task(kill_at_seven).filter(bool).fuse()
+
+    with pytest.raises(WorkerLost, match="stage 3/4 'kill_at_seven'") as caught:
+        pipe.wait_for_result()
+
+    assert "item 7: 7" in str(caught.value)
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_an_async_function_among_others_is_awaited(executor):
+    async def double(x):
+        await asyncio.sleep(0)
+        return 2 * x
+
+    pipe = (
+        Pipeline(range(100)).task(abs, executor=executor).task(double, executor=executor).task(str, executor=executor)
+    )
+
+    assert pipe.wait_for_result(fuse=True) == [str(2 * x) for x in range(100)]
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_a_result_that_cannot_be_sent_is_found_where_failed_items_are_kept(executor, tmp_path):
+    pipe = Pipeline(range(100)).task(abs, executor=executor).task(lock_at_forty, executor=executor, name="lock").fuse()
+    results = []
+
+    with pytest.raises(StageFailed, match="stage 2/3 'lock': result cannot be sent") as caught:
+        results.extend(pipe.task(str, workers=2).run(quarantine=tmp_path))
+
+    assert results == [str(x) for x in range(40)]
+    assert caught.value.position == "item 40"
+
+
+def test_results_that_cannot_be_sent_are_dropped_one_by_one_before_they_are_batched():
+    pipe = Pipeline(range(300)).task(abs).task(abs).task(lock_at_forty, on_error="skip").fuse().batch(3)
+
+    assert [x for batch in pipe.wait_for_result() for x in batch] == [x for x in range(300) if x != 40]
 
 
 def test_what_a_run_calls_fuse_must_be_yes_or_no():
