@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from time import perf_counter
 
 from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack
@@ -21,7 +21,7 @@ class InlineExecutor:
         self._segments = segments
         self._tell = tell
         self._programs: dict[WorkerId, Program] = {}
-        self._paused: dict[WorkerId, Iterator[Answer]] = {}
+        self._paused: dict[WorkerId, Generator[Answer, None, None]] = {}
         self._todo: deque[ChunkTask | WorkerId] = deque()
 
     def start(self, worker: WorkerId, stage: StageId, slot: int) -> None:
@@ -66,7 +66,7 @@ class InlineExecutor:
         if not self._todo:
             return False
         task = self._todo.popleft()
-        answers: Iterator[Answer]
+        answers: Generator[Answer, None, None]
         if isinstance(task, ChunkTask):
             worker = task.worker
             answers = self._programs[worker].run(task.chunk, task.leg, task.part_items)
@@ -80,5 +80,7 @@ class InlineExecutor:
             seconds = perf_counter() - began
         if answer.more:
             self._paused[worker] = answers
+        else:
+            answers.close()  # by itself it would end while nobody hears of a Ctrl-C
         self._tell(ChunkAnswer(worker, answer, seconds, program))
         return True

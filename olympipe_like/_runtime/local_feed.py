@@ -11,7 +11,7 @@ from olympipe_like._model.events import Event, SourceEnded
 from olympipe_like._model.identity import Path, StageId
 from olympipe_like._plan.segment import Label
 from olympipe_like._worker.chunk import Chunk
-from olympipe_like._worker.feed import Feeder
+from olympipe_like._worker.feed import Feeder, PortGone
 
 JOIN_SECONDS = 0.25  # how long a feeding thread is waited for; one that waits inside the user's source is left behind
 
@@ -85,6 +85,7 @@ class InlineFeed(_Feed):
         self.given = 0
         self._steps = Feeder(make, label, self, "").steps()
         self._ended = False
+        self._cut_short: BaseException | None = None  # Ctrl-C in the run's own affairs
 
     @property
     def may_pull(self) -> bool:
@@ -103,9 +104,26 @@ class InlineFeed(_Feed):
     def wait(self, pulled: int) -> tuple[int, int] | None:
         return None if self._stopped else (pulled + 1, 1)
 
+    def send(self, chunk: Chunk) -> None:
+        if self._cut_short is not None:
+            raise PortGone
+        try:
+            super().send(chunk)
+        except PortGone:
+            raise
+        except BaseException as error:
+            self._cut_short = error  # the feeder takes it for what the source raised
+            raise
+
+    def end(self) -> None:
+        if self._cut_short is None:
+            super().end()
+
     def pull(self) -> None:
         self.given += 1
         self._ended = next(self._steps, None) is None
+        if self._cut_short is not None:
+            raise self._cut_short
 
     def join(self) -> None:
         self._stopped = True

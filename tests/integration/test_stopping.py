@@ -7,6 +7,7 @@ import gc
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -644,3 +645,42 @@ def test_a_run_may_be_left_while_its_threads_are_being_started():
     for _ in range(30):
         with pipe.run():
             pass
+
+
+class Interrupting:
+    """Raises in a line of ours what Ctrl-C would raise there."""
+
+    def __init__(self, lines):
+        self.left = lines
+        self.place = None
+
+    def __call__(self, frame, event, _):
+        if f"{os.sep}olympipe_like{os.sep}_" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                self.place = frame.f_code.co_filename, frame.f_lineno
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_ctrl_c_in_an_inline_run_is_ctrl_c_whatever_is_at_work(fuse):
+    places = set()
+    pipe = Pipeline(range(50)).task(abs).filter(lambda x: x % 2).task(str)
+    for lines in range(1, 3000, 13):
+        interrupting = Interrupting(lines)
+        with pipe.run(executor="inline", fuse=fuse) as run:
+            results = iter(run)
+            next(results)
+            before = sys.gettrace()
+            sys.settrace(interrupting)
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    list(results)
+            finally:
+                sys.settrace(before)
+        places.add(interrupting.place)
+
+    assert len(places) > 100
