@@ -8,7 +8,7 @@ from time import perf_counter
 
 from olympipe_like._executors.port import ChunkAnswer, ChunkTask, Tell, WorkerBroken, WorkerClosed, WorkerStack
 from olympipe_like._model.identity import StageId, WorkerId
-from olympipe_like._plan.segment import Segment
+from olympipe_like._plan.segment import Label, Segment
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.draws import kept
 from olympipe_like._worker.program import Answer, Program
@@ -21,6 +21,7 @@ class InlineExecutor:
         self._segments = segments
         self._tell = tell
         self._programs: dict[WorkerId, Program] = {}
+        self._names: dict[WorkerId, tuple[Label, str]] = {}  # the stage's, and how people are told which worker it was
         self._paused: dict[WorkerId, Generator[Answer, None, None]] = {}
         self._todo: deque[ChunkTask | WorkerId] = deque()
 
@@ -28,12 +29,12 @@ class InlineExecutor:
         """Build the worker's segment."""
         segment = self._segments[stage]
         title = f"worker {segment.label.number}.{slot}, inline"
+        self._names[worker] = segment.label, title
         try:
             with kept(segment.seeds_generators):  # they are the caller's, who draws from them, too
                 self._programs[worker] = Program(segment, slot, title, alone=True)
         except Exception as error:  # noqa: BLE001 - the user's class may raise anything; Ctrl-C passes
-            failure = blame(error, segment.label, title, what=f"could not start: {text_of(error)}")
-            self._tell(WorkerBroken(worker, failure))
+            self._break(worker, error, "could not start")
 
     def run(self, task: ChunkTask) -> None:
         """Note a frame."""
@@ -47,8 +48,15 @@ class InlineExecutor:
         """Close the worker's segment."""
         program = self._programs.pop(worker, None)
         if program is not None:
-            program.close()
+            try:
+                program.close()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._break(worker, error, "could not close")
             self._tell(WorkerClosed(worker))
+
+    def _break(self, worker: WorkerId, error: Exception, what: str) -> None:
+        label, title = self._names[worker]
+        self._tell(WorkerBroken(worker, blame(error, label, title, what=f"{what}: {text_of(error)}")))
 
     def stacks(self) -> list[WorkerStack]:
         """Return nothing: whoever could ask is the worker."""

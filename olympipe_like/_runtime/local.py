@@ -122,6 +122,7 @@ class LocalRun:
         self.marks: deque[Marked] = deque(maxlen=MOST_MARKS)  # where sources were, until somebody takes them
         self._finishing = False
         self._workers: dict[WorkerId, ExecutorName] = {}  # those that have not ended
+        self._stopping: set[WorkerId] = set()
         self._in_hand: StageId | None = None  # sink whose frame the consumer has
         self._inline = inline
         segments = {stage.spec.id: stage.segment for stage in layout.stages if stage.segment is not None}
@@ -240,6 +241,8 @@ class LocalRun:
                         records=answer.records,
                     )
                     self.handle(event)
+            case WorkerBroken() if notice.worker in self._stopping:
+                self._results.put(notice.failure)  # it has done all it had to: this may come behind the last event
             case WorkerBroken():
                 self.handle(WorkerFailed(at=monotonic(), worker=notice.worker, failure=notice.failure))
             case WorkerClosed():
@@ -306,7 +309,7 @@ class LocalRun:
 
     def stop_worker(self, command: StopWorker) -> None:
         if command.worker in self._workers:
-            self._executors[self._workers[command.worker]].stop(command.worker)
+            self._stop_worker(command.worker)
 
     def allow(self, command: AllowSource) -> None:
         self._feeds[command.source].allow(command.items, command.size)
@@ -328,9 +331,13 @@ class LocalRun:
             self._results.put(unbalanced(command.discrepancies))
         self.balanced = not command.discrepancies
         self._finishing = True
-        for worker, where in list(self._workers.items()):
-            self._executors[where].stop(worker)
+        for worker in list(self._workers):
+            self._stop_worker(worker)
         self._finish_if_closed()
+
+    def _stop_worker(self, worker: WorkerId) -> None:
+        self._stopping.add(worker)
+        self._executors[self._workers[worker]].stop(worker)
 
     def fail(self, command: FailRun) -> None:
         assert isinstance(command.failure, Failure)  # a thread cannot be lost

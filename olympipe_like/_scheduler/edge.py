@@ -16,7 +16,7 @@ WINDOW_FRAMES = 8
 """Frames an edge holds by default even if they are more items than that: frames of many items take about 1 ms each.
 In the beginning, while frames grow, fewer: see `sizing.START_FRAMES`."""
 
-WINDOW_BYTES = 32 << 20
+WINDOW_BYTES = 24 << 20
 """Payload bytes an edge holds by default, whatever the number of items."""
 
 NO_LIMIT = 1 << 62

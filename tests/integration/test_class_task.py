@@ -148,10 +148,36 @@ def test_a_close_that_fails_is_not_silent(executor):
     pipe = Pipeline(range(3)).class_task(Scaler, "scale", close_method=close)
     got = []
 
-    with pytest.raises(OSError, match="the last block was not written"), pipe.run(executor=executor) as run:
+    with pytest.raises(OSError, match="the last block was not written") as caught, pipe.run(executor=executor) as run:
         got.extend(run)
 
+    assert isinstance(caught.value, StageFailed)
+    assert "stage 1/1 'Scaler': could not close" in str(caught.value)
     assert "Scaler" in str(pipe)  # what was run is still a plan
+
+
+@executors
+def test_a_close_that_fails_does_not_hide_the_item_that_failed(executor):
+    def close(scaler):
+        raise OSError("the last block was not written")
+
+    pipe = Pipeline(range(9)).class_task(Scaler, "fail", close_method=close)
+
+    with pytest.raises(StageFailed, match="stage 1/1 'Scaler': ") as caught:
+        pipe.wait_for_result(executor=executor)
+
+    assert "could not close" not in str(caught.value)
+
+
+@executors
+def test_who_leaves_early_is_not_told_of_a_close_that_fails(executor):
+    def close(scaler):
+        raise OSError("the last block was not written")
+
+    pipe = Pipeline(itertools.count()).class_task(Scaler, "scale", close_method=close)
+
+    with pipe.run(executor=executor) as run:
+        assert next(iter(run)) is not None
 
 
 def test_a_class_defined_on_the_spot_works():
