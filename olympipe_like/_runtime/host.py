@@ -45,6 +45,10 @@ class Host:
         """Begin to listen."""
         self._thread.start()
 
+    def leave_to_parent(self) -> None:
+        """In a fork of this process: close its copy of the socket."""
+        self._connection.close()
+
     def close(self) -> None:
         """End all workers and the connection."""
         self._over = True

@@ -64,6 +64,11 @@ class Hub:
             os.close(nowhere)
         self._control.send(order)
 
+    def leave_to_parent(self) -> None:
+        """In a fork of the process that started it: close the copy of its socket."""
+        self._control.close()
+        self._process.returncode = 0  # not our child: nothing to wait for
+
     def refusal(self) -> str | None:
         """Return why the hub could not begin the run; None if it did, or is gone."""
         self._socket.settimeout(REFUSAL_SECONDS)
@@ -183,8 +188,7 @@ def _forget_in_child() -> None:
     global _lock  # noqa: PLW0603 - the parent's may be held by a thread that does not exist here
     _lock = threading.Lock()
     for hub in _idle:
-        hub._control.close()
-        hub._process.returncode = 0  # not our child: nothing to wait for
+        hub.leave_to_parent()
     _idle.clear()
 
 

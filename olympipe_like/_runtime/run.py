@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import warnings
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypedDict, TypeVar
 
 from olympipe_like._model.failure import Failure
-from olympipe_like._model.identity import StageId
 from olympipe_like._model.options import NO_LIMITS, ExecutorName, Limits, Remote
 from olympipe_like._model.stats import RunStats
-from olympipe_like._model.tallies import StageTally
 from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
 from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import Layout
+from olympipe_like._runtime.engines import Engine
+from olympipe_like._runtime.engines import open_engines as _open_engines
 from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._runtime.stats import stats_of
 from olympipe_like._runtime.tracking import Tracker
-from olympipe_like._transport.messages import Marked
-from olympipe_like._worker.chunk import Chunk
+from olympipe_like.errors import PipelineExecutionError
 
 if TYPE_CHECKING:
     from olympipe_like._runtime.dead_letters import DeadLetters
@@ -56,32 +53,7 @@ class RunOptions(TypedDict, total=False):
     seed: int | None  # >= 0: what is random is the same in each run that has it; None: another in each run
 
 
-class Engine(Protocol):
-    """What carries a run out: in this process, or in a hub."""
-
-    balanced: bool  # it has ended, and every item is accounted for
-    marks: deque[Marked]  # where streamers were
-
-    def start(self) -> None: ...
-    def next(self, timeout: float | None) -> tuple[StageId, Chunk] | Dropped | Failure | Waiting | None: ...
-    def stop(self) -> None: ...
-    def tallies(self) -> tuple[StageTally, ...]: ...
-    def close(self) -> None: ...
-
-
-# Keeps what a run uses alive until the run is closed: when a forgotten iterator is collected in a cycle, Python
-# finalizes the members in any order, and sockets must not go before the generator whose end says good-bye through them.
-_open_engines: set[Engine] = set()
-
-
-@atexit.register
-def _close_open_runs() -> None:
-    for engine in list(_open_engines):
-        try:
-            engine.close()
-        except KeyboardInterrupt:
-            continue  # pressed again while the program ends: what is left ends when our sockets close with it
-    _open_engines.clear()
+_ANOTHERS = "this process is a fork of the one in which the run began, which takes its results: begin another run here"
 
 
 class Run(Generic[T_co]):
@@ -179,6 +151,9 @@ class Run(Generic[T_co]):
         """
         if self._closing or (self._closed and self._engine not in _open_engines):
             return
+        if self._engine is not None and self._engine.is_anothers:
+            self._closed = True
+            return
         try:
             self._closing = True
             if not self._closed:
@@ -266,6 +241,8 @@ class Run(Generic[T_co]):
         try:
             engine = self._begin()
             while not self._closed:
+                if engine.is_anothers:
+                    raise PipelineExecutionError(_ANOTHERS)
                 found = engine.next(self._progress.interval if self._progress is not None else None)
                 self._show_progress()
                 if engine.marks:

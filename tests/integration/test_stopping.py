@@ -684,3 +684,51 @@ def test_ctrl_c_in_an_inline_run_is_ctrl_c_whatever_is_at_work(fuse):
         places.add(interrupting.place)
 
     assert len(places) > 100
+
+
+FORKED = """
+    import os, sys
+    from olympipe_like import Pipeline, PipelineExecutionError
+
+    def child(results):
+        {child}
+
+    with Pipeline(range(3000)).task(lambda x: x, workers=2, executor={executor!r}).run() as run:
+        results = iter(run)
+        next(results)
+        pid = os.fork()
+        if pid == 0:
+            child(results)
+            sys.exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        print(len(list(results)))
+    print(run.report.balanced, Pipeline(range(3)).task(str).wait_for_result())
+    """
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+@pytest.mark.parametrize(
+    "child", ["sys.exit(0)", "os._exit(0)", "run.close(); sys.exit(0)", "del results; sys.exit(0)"]
+)
+def test_a_fork_of_the_program_that_ends_does_not_end_its_runs(script, executor, child):
+    done = script.finish(script.start(FORKED.format(child=child, executor=executor)))
+
+    assert done.stdout == "2999\nTrue ['0', '1', '2']\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_a_fork_of_the_program_cannot_take_the_items_of_its_runs_but_can_run_others(script, executor):
+    child = """
+        try:
+            next(results)
+        except PipelineExecutionError as error:
+            print(error, Pipeline([1]).task(str).wait_for_result(), flush=True)
+        sys.exit(0)
+    """
+    done = script.finish(script.start(FORKED.format(child=child.strip(), executor=executor)))
+
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("this process is a fork of the one in which the run began")
+    assert first.endswith("['1']")
+    assert rest == ["2999", "True ['0', '1', '2']"]
