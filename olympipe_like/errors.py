@@ -137,9 +137,10 @@ class StageFailed(PipelineExecutionError):
         where = ": ".join(part for part in (self.position, self.item) if part)
         where = f" — {where}" if where else ""
         by = f"  [{self.worker}]" if self.worker else ""
-        # A source has no number among the stages; an item of it that cannot travel is counted as its result.
-        stage = f"source {self.stage!r}" if self.place.startswith("0/") else f"stage {self.place} {self.stage!r}"
-        text = f"{stage}: {self.what}{where}{by}"
+        # A source has no number among the stages; an item of it that cannot travel is counted as its result. What is
+        # several stages' affair has none either.
+        place = "source" if self.place.startswith("0/") else f"stage {self.place}".rstrip()
+        text = f"{place} {self.stage!r}: {self.what}{where}{by}"
         return f"{text}\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else text
 
 

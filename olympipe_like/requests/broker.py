@@ -21,7 +21,7 @@ from olympipe_like._remote.gateways import Gateway, close_gateway, gateway_of
 from olympipe_like._runtime.hub_client import warm_up
 from olympipe_like._runtime.run import Run
 from olympipe_like._transport.connection import Connection
-from olympipe_like.errors import PlanError, PlanTypeError
+from olympipe_like.errors import PipelineExecutionError, PlanError, PlanTypeError
 from olympipe_like.remote import keys_to_listen
 from olympipe_like.requests.asking import Asking, not_running
 from olympipe_like.requests.desk import of_worker, source, stage
@@ -31,6 +31,7 @@ from olympipe_like.requests.reception import Reception
 from olympipe_like.requests.session import Way
 
 _running: weakref.WeakSet[Broker] = weakref.WeakSet()
+_starting = threading.Lock()  # two brokers of one address must not begin at once
 
 
 class Broker(Asking):
@@ -122,10 +123,13 @@ class Broker(Asking):
         Raises
         ------
         PipelineExecutionError
-            If the address cannot be listened at.
+            If the address cannot be listened at, or another broker of this program does.
         """
-        with self._turn:
+        with self._turn, _starting:
             if self._thread is None and not self._cancelled:
+                if any(other._remote.address == self._remote.address for other in _running):
+                    at = f"broker at {self._remote.address}"
+                    raise PipelineExecutionError(f"{at}: another one of this program answers there; cancel it first")
                 self._meet_gateway()
                 self._thread = threading.Thread(target=self._answer, name="olympipe-requests-broker", daemon=True)
                 self._thread.start()

@@ -421,3 +421,16 @@ def test_a_gateway_that_dies_costs_what_was_asked_and_nothing_later(broker, work
     (tmp_path / "go on").touch()
 
     assert broker.apply(2)[0] == 2
+
+
+def test_a_second_broker_at_the_address_of_the_first_is_refused_and_does_it_no_harm(broker, address, work):
+    work(same)
+    assert broker.apply(1) == 1
+
+    with pytest.raises(PipelineExecutionError, match=f"broker at {address}: another one of this program answers there"):
+        Broker(address).run_async()
+
+    assert broker.apply(2) == 2
+    broker.cancel()
+    with Broker(address, lost_after=1.0) as second:
+        assert second.apply(3) == 3
