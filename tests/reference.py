@@ -120,7 +120,7 @@ def bucket(items, key, boundaries, size, most):
 def shuffle(items, buffer, seed):
     chance, held, out = Random(str(seed)), [], []
     for item in items:
-        if len(held) < buffer:
+        if buffer is None or len(held) < buffer:
             held.append(item)
         else:
             place = int(chance.random() * buffer)

@@ -144,7 +144,7 @@ def _operator(draw: Callable, inputs: list[int], made: list, *, unordered: bool,
             limits = draw(st.sampled_from([(2, None), (4, None), (None, 9), (3, 20)]))
             return Node(kind, single, (f.size, draw(st.sampled_from([(), (4,), (0, 5, 9)])), *limits))
         case "shuffle":
-            return Node(kind, single, (draw(st.integers(1, 20)), draw(st.integers(0, 3))))
+            return Node(kind, single, (draw(st.none() | st.integers(1, 20)), draw(st.integers(0, 3))))
         case "sample":
             return Node(kind, single, (draw(st.sampled_from([0, 1])),))
         case "unique":

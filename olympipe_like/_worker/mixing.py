@@ -40,8 +40,8 @@ class Shuffled(Step):
 
     def begin(self, taken: int) -> int:
         """Begin with ghosts in the buffer, and the generator where it would be."""
-        assert self._size is not None  # else it begins with its input
-        self._held = [((), Ghost())] * min(taken, self._size)
+        # One that holds all begins with its epoch, before it has taken anything: what it gives first may come last.
+        self._held = [((), Ghost())] * (taken if self._size is None else min(taken, self._size))
         self._given = taken - len(self._held)
         for _ in range(self._given):
             self._chance.random()

@@ -81,6 +81,8 @@ STEPS = {
     "window with gaps": lambda pipe, _: pipe.window(2, step=5),
     "shuffle": lambda pipe, _: pipe.shuffle(4),
     "seeded shuffle": lambda pipe, _: pipe.shuffle(3, seed=1),
+    "whole shuffle": lambda pipe, _: pipe.shuffle(None),
+    "seeded whole shuffle": lambda pipe, _: pipe.shuffle(None, seed=1),
     "sample": lambda pipe, _: pipe.sample(0.7),
     "shard": lambda pipe, _: pipe.shard(1, 3),
     "even shard": lambda pipe, _: pipe.shard(1, 2, even="drop"),
@@ -200,6 +202,27 @@ def test_a_gather_of_what_explode_made_of_items_of_one_place_goes_on_in_the_orde
 
 def halves(item):
     return [(*item, 0), (*item, 1)]
+
+
+def shuffled_whole(workers, seed):
+    shuffled = Pipeline(range(20)).task(f.increment, workers=workers).shuffle(None, seed=seed)
+    return shuffled.explode(f.twice, workers=workers).batch(3).repeat(2)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("executor", ["inline", "thread", None])
+def test_every_place_of_epochs_shuffled_whole_is_one_to_go_on_from(executor, seed):
+    items, states = states_of(shuffled_whole(1, seed), executor=executor)
+
+    for place in range(0, len(states), 1 if executor == "inline" else 9):
+        assert rest_from(shuffled_whole(2, seed), states[place], executor=executor) == items[place:]
+
+
+def test_an_epoch_shuffled_whole_that_was_taken_to_its_end_gives_no_more():
+    pipe = Pipeline(range(5)).shuffle(None, seed=3)
+    items, states = states_of(pipe, executor="inline")
+
+    assert [rest_from(pipe, state, executor="inline") for state in states] == [items[n:] for n in range(6)]
 
 
 def test_ends_that_are_made_of_ends_are_places_to_go_on_from():
