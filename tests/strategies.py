@@ -74,8 +74,10 @@ def _can_repeat(nodes: list[Node], number: int) -> bool:
     node = nodes[number]
     if node.kind == "source":
         return dict(node.options)["form"] != "generator"
-    limited_source = node.kind == "limit" and nodes[node.inputs[0]].kind == "source"
-    if node.kind in {"limit", "skip", "zip", "concat", "shuffle"} and not limited_source:
+    above = node
+    while above.kind in {"limit", "repeat"}:
+        above = nodes[above.inputs[0]]
+    if node.kind in {"limit", "skip", "zip", "concat", "shuffle"} and above.kind != "source":
         return False
     return all(_can_repeat(nodes, each) for each in node.inputs)
 

@@ -112,8 +112,8 @@ class Selection(Chain[T]):
         Raises
         ------
         PlanError
-            If the source is an iterator, or a limit (unless right behind its source), skip, zip, concat, or
-            gather(ordered=False) stands before it.
+            If the source is an iterator, or a limit (unless right behind its source or the repeats of it), skip, zip,
+            concat, or gather(ordered=False) stands before it.
 
         Examples
         --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import inf, isfinite
 
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan.graph import Node
@@ -51,9 +51,10 @@ def expected_counts(nodes: Sequence[Node]) -> dict[Node, int | None]:
 
 
 def _length_of(source: ops.Source) -> int | None:
-    if source.factory or source.begin is not None or not hasattr(source.datas, "__len__") or None in source.epochs:
+    if source.factory or source.begin is not None or not hasattr(source.datas, "__len__"):
         return None
-    length = len(source.datas)
-    if source.most is not None:
-        length = min(length, source.most)
-    return prod((length, *(each for each in source.epochs if each is not None)))
+    length: float = len(source.datas)
+    for behind, count in enumerate(reversed(source.epochs)):
+        length = min([length, *(amount for place, amount in source.limits if place == behind)])
+        length *= inf if count is None else count
+    return int(length) if isfinite(length) else None

@@ -76,7 +76,11 @@ def _where(stage: LaidStage) -> str:
 def _epochs(source: Source) -> str:
     if not source.epochs:
         return ""
-    most = "" if source.most is None else f" of {source.most} items at most"
-    if None in source.epochs:
+    # What is within an epoch that is limited matters less than the limit.
+    behind = max((place for place, _ in source.limits), default=0)
+    amounts = [amount for place, amount in source.limits if place == behind]
+    most = f" of {min(amounts)} items at most" if amounts else ""
+    epochs = source.epochs[: len(source.epochs) - behind]
+    if None in epochs:
         return f", again and again{most}"
-    return f", {prod(each for each in source.epochs if each is not None)} epochs{most}"
+    return f", {prod(each for each in epochs if each is not None)} epochs{most}"

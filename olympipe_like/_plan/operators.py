@@ -129,7 +129,7 @@ class Source(Operator):
     datas: Any = None
     factory: bool = False
     can_repeat: bool = True  # it is no iterator
-    most: int | None = None  # of each epoch
+    limits: tuple[tuple[int, int], ...] = ()  # each: how many of its repeats stand in front, and how many items pass
     begin: SourceStart | None = None  # in a resumed run
     follows: str | None = None  # in a run with a seed: what its random numbers do, if it has no seed of its own
     args: tuple[Any, ...] = ()

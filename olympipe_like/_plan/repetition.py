@@ -21,7 +21,8 @@ def repeated(where: str, leaf: Node, count: int | None) -> Node:
     Raises
     ------
     PlanError
-        If a source can be iterated only once, or a step above cannot tell epochs apart.
+        If a source can be iterated only once, or a step above cannot tell epochs apart. A limit right behind a source,
+        or the repeats of it, becomes the source's own.
     """
     made: dict[Node, Node] = {}
     nodes = topological([leaf])
@@ -35,13 +36,14 @@ def repeated(where: str, leaf: Node, count: int | None) -> Node:
     for node in nodes:
         op, inputs = node.op, tuple(made[each] for each in node.inputs)
         source = inputs[0].op if inputs else None
-        if isinstance(op, ops.Limit) and isinstance(source, ops.Source) and source.most is None:
-            made[node] = Node(replace(source, most=op.amount), (), inputs[0].site)
+        if isinstance(op, ops.Limit) and isinstance(source, ops.Source):
+            limited = len(source.epochs) - 1  # the repeats in front of the limit: all but this one
+            made[node] = Node(replace(source, limits=(*source.limits, (limited, op.amount))), (), inputs[0].site)
             continue
         if isinstance(op, _WITHOUT_EPOCHS):
             raise PlanError(
                 f"{where}: cannot repeat what {node.label} gives, which does not know where an epoch ends; put the "
-                "repeat in front of it (a limit may also stand right behind its source)"
+                "repeat in front of it (a limit may also stand right behind its source, or the repeats of it)"
             )
         if isinstance(op, ops.Source) and not op.can_repeat:
             raise PlanError(

@@ -146,7 +146,9 @@ def _begun(op: ops.Operator, number: int, restart: Restart, begun: Mapping[int, 
     if isinstance(op, ops.Source):
         beginning = (0,) * (len(op.epochs) + 1)
         first = restart.sources.get(number, beginning)
-        at = begun.get(number, (*first[:-1], 0))
+        # How many items of an epoch of epochs are gone is known only to one that begins with it.
+        depth = min((len(op.epochs) - behind for behind, _ in op.limits), default=len(op.epochs))
+        at = begun.get(number, (*first[:depth], *beginning[depth:]))
         return op if first == at == beginning else replace(op, begin=SourceStart(first, at))
     start = restart.steps.get(number, BEGINNING)
     if start == BEGINNING:

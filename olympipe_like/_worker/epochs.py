@@ -19,11 +19,15 @@ from olympipe_like._worker.chunk import Chunk, join, nothing
 from olympipe_like._worker.steps import Step
 
 Counts = tuple[int | None, ...]  # epochs of each repeat; None: without end
+Limits = tuple[tuple[int, int], ...]  # each: how many of the repeats stand in front of it, and how many items pass
 
 
-def successor(epoch: Path, counts: Counts) -> Path | None:
-    """Return the epoch that follows, None if that was the last."""
-    for place in range(len(counts) - 1, -1, -1):
+def successor(epoch: Path, counts: Counts, depth: int | None = None) -> Path | None:
+    """Return the epoch that follows, None if that was the last.
+
+    ``depth``: the one that follows all those with the same first ``depth`` numbers.
+    """
+    for place in reversed(range(len(counts) if depth is None else depth)):
         number, most = epoch[place] + 1, counts[place]
         if most is None or number < most:
             return (*epoch[:place], number, *(0,) * (len(counts) - place - 1))
@@ -40,11 +44,17 @@ class Epochs(Iterator[Any]):
     """
 
     def __init__(
-        self, make: Callable[[int], Iterator[Any]], counts: Counts, most: int | None, begin: SourceStart | None = None
+        self,
+        make: Callable[[int], Iterator[Any]],
+        counts: Counts,
+        limits: Limits = (),
+        begin: SourceStart | None = None,
     ) -> None:
         self._make = make  # told how many items to leave out
         self._counts = counts
-        self._most = most
+        # Of each limit: by how many numbers its epochs are told apart, and how many items of one pass.
+        self._limits = [(len(counts) - behind, amount) for behind, amount in limits]
+        self._before = [0] * len(limits)  # items of that epoch that are gone, but for those of the epoch at hand
         beginning = (0,) * (len(counts) + 1)
         self._first, begun = begin or (beginning, beginning)
         self._epoch: Path | None = begun[:-1]
@@ -68,7 +78,7 @@ class Epochs(Iterator[Any]):
                 self._begun.append(self._epoch)
                 self._starts.append(self._given - before)
             try:
-                for item in islice(items, None if self._most is None else self._most - self._pulled):
+                for item in islice(items, self._room):
                     self._pulled += 1
                     if wanted:
                         self._given += 1
@@ -77,15 +87,36 @@ class Epochs(Iterator[Any]):
                 close = getattr(items, "close", None)
                 if close is not None and not hasattr(items, "read"):  # a file is the user's to close
                     close()
-            if self._pulled == 0 and None in self._counts:
-                raise ValueError("the source gave no items, so repeating it without end would never give any")
-            self._epoch, self._pulled = successor(self._epoch, self._counts), 0
+            self._epoch, self._pulled = self._next_epoch(self._epoch), 0
         self._over = True
 
     @property
+    def _room(self) -> int | None:
+        """How many items of the epoch at hand may still be pulled; None: all there are."""
+        rooms = [amount - before for (_, amount), before in zip(self._limits, self._before, strict=True)]
+        return min(rooms) - self._pulled if rooms else None
+
+    def _next_epoch(self, epoch: Path) -> Path | None:
+        """Return the epoch behind this one: the next within all those whose limits are not reached."""
+        gone = [before + self._pulled for before in self._before]
+        full = [depth for (depth, amount), count in zip(self._limits, gone, strict=True) if count >= amount]
+        depth = min(full, default=len(self._counts))
+        if self._pulled == 0 and None in self._counts[:depth]:
+            raise ValueError("the source gave no items, so repeating it without end would never give any")
+        following = successor(epoch, self._counts, depth)
+        self._before = [
+            count if following is not None and following[:depth] == epoch[:depth] else 0
+            for (depth, _), count in zip(self._limits, gone, strict=True)
+        ]
+        return following
+
+    @property
     def position(self) -> Path | None:
-        """Which epoch is at hand, and how many of its items are gone; None: all epochs are over."""
-        return None if self._epoch is None else (*self._epoch, self._pulled)
+        """Which epoch is at hand, and how many of its items are gone; None: nobody could begin there."""
+        # All epochs are over; or what is gone of a limit does not follow from it.
+        if self._epoch is None or any(depth < len(self._counts) for depth, _ in self._limits):
+            return None
+        return (*self._epoch, self._pulled)
 
     def __next__(self) -> Any:
         return next(self._items)

@@ -127,7 +127,7 @@ def in_epochs(source: Source, make: Callable[[], Any]) -> Callable[[], Any]:
     """Return what makes the items of all epochs of a source; ``make`` makes those of one."""
     if not source.epochs and source.begin is None:
         return make
-    return lambda: Epochs(lambda behind: iterate_behind(make(), behind), source.epochs, source.most, source.begin)
+    return lambda: Epochs(lambda behind: iterate_behind(make(), behind), source.epochs, source.limits, source.begin)
 
 
 class Feeder:

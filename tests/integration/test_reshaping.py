@@ -305,6 +305,49 @@ def test_a_limit_right_behind_the_source_limits_each_epoch_and_one_behind_the_re
     assert Pipeline(Counted(3)).repeat().limit(7).wait_for_result() == [0, 1, 2, 0, 1, 2, 0]
 
 
+@executors
+def test_a_limit_of_a_repeated_source_limits_each_epoch_of_the_next_repeat(executor):
+    numbers = Pipeline(range(3))
+    expected = {
+        numbers.repeat(2).limit(4).repeat(2): [0, 1, 2, 0] * 2,
+        numbers.repeat().limit(3).repeat(2): [0, 1, 2] * 2,
+        numbers.repeat(2).limit(9).repeat(2): [0, 1, 2] * 4,
+        numbers.cycle(5).task(str).repeat(2): ["0", "1", "2", "0", "1"] * 2,
+        numbers.cycle(5).batch(3).repeat(2): [[0, 1, 2], [0, 1]] * 2,
+        numbers.cycle(5).cycle(8): [0, 1, 2, 0, 1, 0, 1, 2],
+        numbers.limit(2).cycle(5).repeat(2).limit(7).repeat(2): [0, 1, 0, 1, 0, 0, 1] * 2,
+        numbers.repeat(3).limit(5).repeat(2).batch(4).repeat(2): [[0, 1, 2, 0], [1, 0, 1, 2], [0, 1]] * 2,
+        numbers.limit(2).limit(1).repeat(2): [0, 0],
+        numbers.cycle(0).repeat(2): [],
+        Pipeline([1]).cycle(7).repeat(2): [1] * 14,
+        Pipeline(f.numbers, 0, 4).repeat(2).limit(5).repeat(2): [0, 1, 2, 3, 0] * 2,
+    }
+
+    for pipe, items in expected.items():
+        assert list(itertools.islice(pipe.run(executor=executor), 30)) == items
+
+
+def test_a_source_is_asked_for_no_more_than_a_limit_of_its_epochs_gives():
+    source = Counted(3)
+
+    assert list(itertools.islice(Pipeline(source).cycle(4).repeat(2), 30)) == [0, 1, 2, 0] * 2
+    assert (source.begun, source.closed, source.pulled) == (4, 4, 8)
+
+
+def test_a_source_does_not_say_where_it_is_if_a_limit_of_its_epochs_could_not_be_told_from_that():
+    told, untold = (Epochs(lambda _: iter("abc"), (2, 2), limits) for limits in [((0, 2),), ((0, 2), (1, 3))])
+
+    assert list(itertools.islice(told, 3)) == list(itertools.islice(untold, 3)) == ["a", "b", "a"]
+    assert (told.position, untold.position) == ((0, 1, 1), None)
+
+
+def test_a_cycle_of_a_limit_of_nothing_is_an_error_and_no_endless_wait():
+    with pytest.raises(SourceFailed, match="the source gave no items"):
+        Pipeline([1]).cycle(0).repeat().wait_for_result(executor="inline")
+    with pytest.raises(SourceFailed, match="the source gave no items"):
+        Pipeline([]).cycle(5).repeat(2).wait_for_result(executor="inline")
+
+
 def test_an_endless_cycle_pulls_no_more_than_it_gives_and_stops_when_left():
     source = Counted(3)
 
@@ -372,10 +415,11 @@ def test_explain_says_how_often_a_source_is_iterated():
 
     assert "iterated in the caller, 6 epochs\n" in letters.task(str).repeat(2).repeat(3).explain()
     assert "own process, again and again of 2 items at most" in Pipeline(f.numbers, 0, 3).limit(2).cycle().explain()
+    assert "iterated in the caller, 6 epochs of 7 items at most\n" in letters.cycle(7).repeat(2).repeat(3).explain()
 
 
 def test_what_a_shuffle_and_an_endless_cycle_hold_stays_the_same_however_long_they_run():
-    epochs = Epochs(lambda _: iter("ab"), (None,), None)
+    epochs = Epochs(lambda _: iter("ab"), (None,))
     given = 0
     for _ in range(1000):
         items = list(itertools.islice(epochs, 3))

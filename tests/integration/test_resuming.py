@@ -66,6 +66,9 @@ SOURCES = {
     "streamer": lambda: Pipeline(Streamer(f.replay, list(range(LENGTH)))),
     "cycled streamer": lambda: Pipeline(Streamer(f.replay, list(range(LENGTH // 3))), LENGTH, cycle=True),
     "mux": lambda: Pipeline(exhaustive_mux()),
+    "cycled list": lambda: Pipeline(list(range(LENGTH // 3))).cycle(LENGTH // 2),
+    "cycled function": lambda: Pipeline(f.replay, list(range(LENGTH // 3))).cycle(LENGTH // 2),
+    "cycled mux": lambda: Pipeline(exhaustive_mux()).limit(LENGTH // 3).cycle(LENGTH // 2),
 }
 # What a chain is made of: each takes a pipeline and a number of workers.
 STEPS = {
@@ -350,6 +353,19 @@ def test_a_state_of_the_last_batch_of_an_epoch_goes_on_with_the_next():
 
     assert items[2] == [6]
     assert rest_from(pipe, states[3], executor="inline") == items[3:]
+
+
+@pytest.mark.parametrize("source", ["range", "function", "mux"])
+@pytest.mark.parametrize("options", [{"executor": "inline"}, {}], ids=["inline", "processes"])
+def test_every_place_of_a_cycle_that_is_repeated_is_one_to_go_on_from(source, options):
+    def pipe():
+        return SOURCES[source]().cycle(LENGTH * 3 // 2).task(f.increment).shuffle(4).batch(30).repeat(3).limit(11)
+
+    items, states = states_of(pipe(), **options)
+
+    assert [len(batch) for batch in items] == [30, 30, 30, 15] * 2 + [30] * 3
+    for place in range(0, len(states), 1 if options else 3):
+        assert rest_from(pipe(), states[place], **options) == items[place:]
 
 
 # -- random numbers --------------------------------------------------------------------------------------------------
