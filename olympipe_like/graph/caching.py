@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olympipe_like._plan.call_site import call_site
+from olympipe_like._plan.checks import sync_function
 from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.graph.keys import stable_key
 from olympipe_like.graph.operation import Operation, call
@@ -52,7 +53,8 @@ def cache(
     Raises
     ------
     PlanError
-        If no key is given for a conditional, try_ or cache, whose arguments must not all be evaluated.
+        If no key is given for a conditional, try_ or cache, whose arguments must not all be evaluated; PlanTypeError if
+        ``get`` or ``put`` is no function.
 
     Examples
     --------
@@ -68,7 +70,16 @@ def cache(
     counting
     (3, 3)
     """
+    _functions(f"cache ({call_site()})", get=get, put=put)
     return new_node("cache", _cache, (operation, get, put, _key_of("cache", operation, key)), lazy=True, **options)
+
+
+def _functions(where: str, **given: Any) -> None:
+    """Refuse what is no function; a node could be called, and would make another node."""
+    for name, value in given.items():
+        if type(value) is Operation:
+            raise PlanTypeError(f"{where}: {name} must be a function, got the node {value!r}")
+        sync_function(where, name, value)
 
 
 def _key_of(kind: str, operation: Any, key: Any) -> Any:
@@ -140,13 +151,16 @@ def cache_file(
     Raises
     ------
     PlanError
-        If the template has no place for the key, or only one of ``load`` and ``dump`` is given.
+        If the template has no place for the key, or only one of ``load`` and ``dump`` is given; PlanTypeError if
+        these are no functions.
     """
     where = f"cache_file ({call_site()})"
     if not _has_a_place(filename_template):
         raise PlanError(f"{where}: filename_template must have one %s for the key, got {filename_template!r}")
     if (load is None) != (dump is None):
         raise PlanError(f"{where}: give load= and dump=, or neither")
+    if load is not None:
+        _functions(where, load=load, dump=dump)
     files = _Files(filename_template, load or _load_pickle, dump or _dump_pickle)
     args = (operation, files.get, files.put, _key_of("cache_file", operation, key))
     return new_node("cache_file", _cache, args, lazy=True, **options)

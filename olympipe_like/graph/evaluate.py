@@ -6,10 +6,14 @@ returns its own. So what it does not ask for is not evaluated, and no call waits
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from olympipe_like._plan import checks
+from olympipe_like._plan.call_site import call_site
+from olympipe_like.errors import PlanTypeError
 from olympipe_like.graph.failing import located
 from olympipe_like.graph.operation import Operation
 from olympipe_like.graph.plan import Plan, Run, make_plan
@@ -35,9 +39,16 @@ def evaluate(plan: Plan, values: Values, callback: Callback | None) -> None:
     ------
     EvaluationError
         If a node fails; also an instance of what it raised. The values found until then are in ``values``.
+    PlanTypeError
+        If the callback is none: it cannot be called like one, or returns no context manager.
     """
     if callback is not None or not plan.plain:
-        failure = _Evaluation(values, callback).run(plan)
+        if callback is not None:
+            checks.sync_function(f"apply ({call_site()})", "callback", callback)
+        evaluation = _Evaluation(values, callback)
+        failure = evaluation.run(plan)
+        if evaluation.refused is not None:
+            raise evaluation.refused
         if failure is not None:
             raise_located(failure.node, failure.error, values)
         return
@@ -87,6 +98,9 @@ class _Evaluation:
     def __init__(self, values: Values, callback: Callback | None) -> None:
         self.values, self.callback = values, callback
         self.failed: dict[Operation, NodeFailed] = {}  # a node that two try_ ask for fails once, for both
+        self.refused: PlanTypeError | None = (
+            None  # raised in the end: a try_ must not catch it, and no node is to blame
+        )
 
     def run(self, plan: Plan) -> NodeFailed | None:
         """Evaluate a plan; return the failure that nothing caught."""
@@ -133,7 +147,7 @@ class _Evaluation:
 
     def _begin(self, node: Operation, run: Run | None, block: Iterator[Step]) -> _Routine | None:
         """Evaluate a node inside its callback; if it is lazy, only enter that, and return it."""
-        scope = self.callback(node, self.values) if self.callback is not None else None
+        scope = self._scope_of(node) if self.callback is not None else None
         if run is None:
             routine = _Routine(node, block, scope)
             if scope is not None:
@@ -145,6 +159,25 @@ class _Evaluation:
             if node not in self.values:
                 raise RuntimeError("its callback hid an error; a callback may look at errors, not end them")
         return None
+
+    def _scope_of(self, node: Operation) -> AbstractContextManager[Any]:
+        """Return what the callback puts around a node; refuse a callback that is none."""
+        callback: Any = self.callback
+        try:
+            scope = callback(node, self.values)
+        except TypeError:
+            if _takes_two(callback):
+                raise
+            text = f"must take a node and the values so far, got {checks.show(callback)}"
+        else:
+            if isinstance(scope, AbstractContextManager):
+                return scope
+            text = (
+                f"must return a context manager, as contextlib.contextmanager makes one, got {checks.show(scope)}; "
+                "for a node with nothing around it return contextlib.nullcontext()"
+            )
+        self.refused = self.refused or PlanTypeError(f"apply ({call_site()}): callback {text}")
+        raise self.refused
 
     def _go_on(self, routine: _Routine, failure: NodeFailed | None) -> tuple[bool, NodeFailed | None]:
         """Return whether a lazy node is done, and how it failed."""
@@ -160,3 +193,14 @@ class _Evaluation:
                 routine.scope.__exit__(type(found.error), found.error, found.error.__traceback__)
             return True, found
         return True, None
+
+
+def _takes_two(callback: Callable[..., Any]) -> bool:
+    """Whether two arguments can be given; only then is a TypeError the callback's own."""
+    try:
+        inspect.signature(callback).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # builtins may have no signature
+        return True
+    return True

@@ -197,7 +197,8 @@ class Graph:
         EvaluationError
             If a node fails; also an instance of what it raised. The context has all values found before.
         PlanError
-            If the graph has no such node, or a node is given two values.
+            If the graph has no such node, or a node is given two values; PlanTypeError if the callback cannot be called
+            with a node and values, or returns no context manager.
 
         Examples
         --------

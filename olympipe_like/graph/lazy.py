@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from olympipe_like._plan.call_site import call_site
+from olympipe_like._plan.checks import show
 from olympipe_like.errors import PlanTypeError
 from olympipe_like.graph.evaluate import NodeFailed
 from olympipe_like.graph.operation import Operation
@@ -67,6 +68,11 @@ def try_(
     **options
         See `NodeOptions`.
 
+    Raises
+    ------
+    PlanTypeError
+        If ``except_`` is no sequence of such pairs.
+
     Examples
     --------
     >>> from olympipe_like.graph import Graph, placeholder, try_
@@ -76,12 +82,24 @@ def try_(
     >>> graph(inverse, x=4), graph(inverse, x=0)
     (0.25, 'none')
     """
-    clauses: Any = tuple((kinds, instead) for kinds, instead in except_ or ())
-    for kinds, _ in clauses:
-        for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+    return new_node("try_", _try, (operation, _clauses(except_), finally_), lazy=True, **options)
+
+
+def _clauses(except_: Any) -> tuple[Clause, ...]:
+    """Return what there is for which errors; refuse what is no such list."""
+    where = f"try_ ({call_site()})"
+    pairs = "a list of pairs, each an exception type or a tuple of them and a node or value"
+    if except_ is None:
+        return ()
+    if not isinstance(except_, Sequence):
+        raise PlanTypeError(f"{where}: except_ must be {pairs}, got {show(except_)}")
+    for clause in except_:
+        if not isinstance(clause, list | tuple) or len(clause) != 2:
+            raise PlanTypeError(f"{where}: except_ must be {pairs}; one of them is {show(clause)}")
+        for kind in clause[0] if isinstance(clause[0], tuple) else (clause[0],):
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise PlanTypeError(f"try_ ({call_site()}): except_ needs exception types, got {kind!r}")
-    return new_node("try_", _try, (operation, clauses, finally_), lazy=True, **options)
+                raise PlanTypeError(f"{where}: except_ needs exception types, got {show(kind)}")
+    return tuple((kinds, instead) for kinds, instead in except_)
 
 
 def _try(operation: Any, clauses: tuple[Clause, ...], finally_: Any) -> Asking:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import pytest
 
-from olympipe_like import EvaluationError, NodeNotFound, PlanError
+from olympipe_like import EvaluationError, NodeNotFound, PlanError, PlanTypeError
 from olympipe_like.graph import Graph, Profiler, conditional, constant, func_op, import_, placeholder, str_format, try_
 from olympipe_like.graph.graph import MOST_PLANS
 
@@ -271,6 +271,64 @@ def test_a_callback_cannot_hide_an_error():
 
     with pytest.raises(RuntimeError, match=r"node 'bad'.*callback hid an error"):
         graph("bad", callback=lambda node, values: suppress(ValueError))
+
+
+def yields(node, values):
+    yield
+
+
+async def waits(node, values):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("callback", "text"),
+    [
+        (lambda node, values: None, "callback must return a context manager, .*got NoneType None; .*nullcontext"),
+        (yields, "callback must return a context manager, as contextlib.contextmanager makes one, got generator"),
+        (lambda node: suppress(OSError), "callback must take a node and the values so far, got function"),
+        (3, "callback must be a function, got 3"),
+        (waits, "callback must be a plain function, got the async function"),
+    ],
+)
+@pytest.mark.parametrize("asked", ["z", "tried"])
+def test_what_is_no_callback_is_refused_at_the_apply_and_no_node_is_blamed(graph, callback, text, asked):
+    with graph:
+        try_(graph["z"], [(Exception, "caught")], name="tried")
+
+    with pytest.raises(PlanTypeError, match=rf"^apply \(test_apply\.py:\d+\): {text}") as caught:
+        graph(asked, x=1, callback=callback)
+
+    assert not isinstance(caught.value, EvaluationError)
+
+
+def test_a_callback_that_is_none_for_one_node_is_refused_though_a_try_is_around_that():
+    left = []
+
+    @contextmanager
+    def spanning():
+        try:
+            yield
+        finally:
+            left.append("left")
+
+    with Graph() as graph:
+        tried = try_(func_op(int, 3, name="bad"), [(Exception, 0)], finally_=func_op(int, 4))
+
+    with pytest.raises(PlanTypeError, match="callback must return a context manager"):
+        graph(tried, callback=lambda node, values: None if node.name == "bad" else spanning())
+
+    assert left == ["left", "left"]  # of the node in finally_, and of the try_
+
+
+def test_a_type_error_of_the_callback_is_an_error_at_its_node(graph):
+    def callback(node, values):
+        return suppress(int("x", base="y"))
+
+    with pytest.raises(TypeError, match="node 'y'") as caught:
+        graph("y", x=1, callback=callback)
+
+    assert isinstance(caught.value, EvaluationError)
 
 
 def test_a_profiler_adds_up_without_what_is_inside():

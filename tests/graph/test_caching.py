@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import olympipe_like
+from olympipe_like import PlanTypeError
 from olympipe_like.graph import Graph, cache, cache_file, conditional, func_op, placeholder, stable_key
 
 
@@ -91,6 +92,17 @@ def test_a_lazy_node_needs_a_key_of_its_own():
             cache(3, dict, dict)
 
 
+def test_get_and_put_must_be_functions():
+    with Graph():
+        x = placeholder("x")
+        with pytest.raises(PlanTypeError, match=r"cache \(test_caching\.py:\d+\): get must be a function, got 3"):
+            cache(x, 3, dict)
+        with pytest.raises(PlanTypeError, match="put must be a function, got NoneType None"):
+            cache(x, dict, None)
+        with pytest.raises(PlanTypeError, match="put must be a function, got the node <placeholder 'x'"):
+            cache(x, dict, x)
+
+
 # -- cache_file -------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +129,13 @@ def test_a_key_made_of_the_arguments_names_the_file(tmp_path):
 
     names = [path.name for path in tmp_path.iterdir()]
     assert [len(name) for name in names] == [32, 32]
+
+
+def test_load_and_dump_must_be_functions():
+    with Graph():
+        x = placeholder("x")
+        with pytest.raises(PlanTypeError, match=r"cache_file \(test_caching\.py:\d+\): dump must be a function, got 4"):
+            cache_file(x, "%s", load=str, dump=4)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x80", None])

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from olympipe_like import PlanTypeError
 from olympipe_like.graph import Graph, assert_, conditional, func_op, lazy_constant, placeholder, try_
 
 
@@ -157,6 +158,21 @@ def test_ctrl_c_is_not_changed_and_finally_is_evaluated(step, seen):
 def test_clauses_need_exception_types():
     with Graph(), pytest.raises(TypeError, match=r"try_ \(test_lazy\.py:\d+\): except_ needs exception types, got 3"):
         try_(placeholder("x"), [(3, 1)])
+
+
+@pytest.mark.parametrize(
+    "clauses", [3, "ab", [3], {ValueError: 1}, (ValueError, 1), [(ValueError,)], [(ValueError, 1, 2)]]
+)
+def test_clauses_must_be_pairs(clauses):
+    with Graph(), pytest.raises(PlanTypeError, match=r"try_ \(test_lazy\.py:\d+\): except_ must be a list of pairs"):
+        try_(placeholder("x"), clauses)
+
+
+def test_a_node_is_no_list_of_clauses():
+    with Graph():
+        x = placeholder("x")
+        with pytest.raises(PlanTypeError, match=r"except_ must be a list of pairs, .*got Operation"):
+            try_(x, x)
 
 
 # -- assert_ --------------------------------------------------------------------------------------------------------

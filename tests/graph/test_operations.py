@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import olympipe_like.graph as og
-from olympipe_like import PlanError
-from olympipe_like.graph import Graph, constant, control_dependencies, func_op, opmethod, placeholder
+from olympipe_like import PlanError, PlanTypeError
+from olympipe_like.graph import Graph, conditional, constant, control_dependencies, func_op, opmethod, placeholder
 from tests.graph.functions import Scaler, halves
 
 BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and_", "or_", "xor"]
@@ -278,8 +278,29 @@ def test_control_dependencies_come_first_also_nested(graph):
     graph(func_op(seen.append, "own", dependencies=[first]))
 
     assert seen == ["first", "one", "first", "second", "both", "first", "own"]
-    with pytest.raises(TypeError, match="must be nodes"), control_dependencies([3]):
-        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dependencies": 3}, "dependencies must be a list of nodes, got 3"),
+        ({"dependencies": [3]}, r"dependencies must be a list of nodes, got list \[3\]"),
+        ({"graph": 3}, "graph must be a Graph, got 3"),
+        ({"nmae": "y"}, "there is no option 'nmae'; there are dependencies, graph, length, name"),
+    ],
+)
+def test_an_option_that_is_none_is_refused(graph, options, text):
+    x = placeholder("x")
+
+    with pytest.raises(PlanTypeError, match=rf"conditional \(test_operations\.py:\d+\): {text}"):
+        conditional(x, 1, 2, **options)
+
+
+@pytest.mark.parametrize("dependencies", [3, [3]])
+def test_control_dependencies_must_be_a_list_of_nodes(graph, dependencies):
+    text = r"control_dependencies \(test_operations\.py:\d+\): dependencies must be a list of nodes, got .*3"
+    with pytest.raises(PlanTypeError, match=text), control_dependencies(dependencies):
+        pytest.fail("it was entered")
 
 
 # -- functions as nodes -----------------------------------------------------------------------------------------------
