@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanTypeError
 from olympipe_like.sampling.arguments import one_of, streamers_of
-from olympipe_like.sampling.passes import Opening, State, close_all, fits, note
+from olympipe_like.sampling.passes import Opening, State, close_all, fits, kind_of, note
 from olympipe_like.sampling.seeds import Seed, entropy_of
 from olympipe_like.sampling.streamer import Streamer, as_streamer
 
@@ -46,8 +46,11 @@ class RoundRobinMux(Streamer[T]):
         self.mode: Rotation = one_of(what, "mode", mode, ROTATIONS)
         self._entropy = entropy_of(what, random_state)
 
+    def _kind(self) -> str:
+        return kind_of(type(self).__name__, len(self.streamers))
+
     def _open(self, seed: Seed, given: int, state: State | None) -> RoundRobinPass[T]:
-        del given
+        fits(self._kind(), given, state)
         return RoundRobinPass(self, seed.of(self._entropy), state)
 
     def __repr__(self) -> str:
@@ -77,7 +80,6 @@ class RoundRobinPass(Generic[T]):
         if state is None:
             self._begin_round()
             return
-        fits(state, mux, len(mux.streamers))
         self._seed = Seed.from_state(state["seed"])
         self._round, self._turn, self._gave = state["round"], state["turn"], state["gave"]
         self._open = [self._opening(record) for record in state["open"]]
@@ -175,8 +177,11 @@ class ChainMux(Streamer[T]):
         self.mode: ChainMode = one_of(what, "mode", mode, CHAIN_MODES)
         self._entropy = entropy_of(what, random_state)
 
+    def _kind(self) -> str:
+        return type(self).__name__
+
     def _open(self, seed: Seed, given: int, state: State | None) -> ChainPass[T]:
-        del given
+        fits(self._kind(), given, state)
         return ChainPass(self, self._streams, seed.of(self._entropy), state)
 
     def __repr__(self) -> str:
@@ -222,7 +227,6 @@ class ChainPass(Generic[T]):
         self._current: Opening[T] | None = None
         record: State = {"given": 0}
         if state is not None:
-            fits(state, mux)
             self._seed = Seed.from_state(state["seed"])
             self._round, self._number, self._gave = state["round"], state["number"], state["gave"]
             record = state["list"]

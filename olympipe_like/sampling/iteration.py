@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanError, PlanTypeError
-from olympipe_like.sampling.passes import Opening, State, Stream
+from olympipe_like.sampling.passes import Opening, State, Stream, fits
 from olympipe_like.sampling.seeds import Seed
 
 T = TypeVar("T")
@@ -25,15 +25,17 @@ def next_epoch(epoch: int) -> State:
     return {"version": VERSION, "epoch": epoch + 1}
 
 
-def checked(state: Any) -> State:
-    """Return a copy of a state that was written here."""
+def checked(state: Any, streamer: Stream[Any], what: str = "load_state_dict") -> State:
+    """Return a copy of a state that was written here; refuse one of another kind of stream, as far as that is known."""
+    where = f"{what} ({call_site()}): "
     if not isinstance(state, Mapping) or not {"version", "epoch"} <= set(state):
-        raise PlanTypeError(f"load_state_dict ({call_site()}): this is not what state_dict() returned: {state!r:.60}")
+        raise PlanTypeError(f"{where}this is not what state_dict() returned: {state!r:.60}")
+    if "plan" in state:
+        raise PlanError(f"{where}this state is of a run of a pipeline; give it to load_state_dict of such a run")
     if state["version"] != VERSION:
-        raise PlanError(
-            f"load_state_dict ({call_site()}): the state is of version {state['version']}, "
-            f"and this release reads {VERSION}"
-        )
+        raise PlanError(f"{where}the state is of version {state['version']}, and this release reads {VERSION}")
+    if "pass" in state:
+        fits(streamer._kind(), state["pass"]["given"], state["pass"].get("state"), where)
     return dict(state)
 
 
@@ -158,6 +160,6 @@ class Iteration(Iterator[T]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where `state_dict` was asked; ``max_iter`` counts the items given before it, too."""
-        found = checked(state)
+        found = checked(state, self._streamer)
         self._opening.close()
         self._take_up(found if "pass" in found else self._streamer._start(found["epoch"]))

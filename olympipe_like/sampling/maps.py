@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import DataError, MissingKey, PlanError, PlanTypeError
-from olympipe_like.sampling.passes import Opening, Pass, State, open_source
+from olympipe_like.sampling.passes import SOURCE, Opening, Pass, State, fits, open_source
 from olympipe_like.sampling.seeds import Seed, load_numpy
 from olympipe_like.sampling.streamer import Streamer, as_streamer
 
@@ -27,6 +27,9 @@ class Once(Streamer[T]):
 
     def __init__(self, iterator: Iterator[T]) -> None:
         self._iterator: Iterator[T] | None = iterator
+
+    def _kind(self) -> str:
+        return SOURCE
 
     def _open(self, seed: Seed, given: int, state: State | None) -> Pass[T]:
         del seed
@@ -46,6 +49,9 @@ class Mapped(Streamer[U]):
         self._stream = stream
         self._function = function
         self._title = title
+
+    def _kind(self) -> str | None:
+        return self._stream._kind()
 
     def _open(self, seed: Seed, given: int, state: State | None) -> MappedPass[U]:
         return MappedPass(self._stream._open(seed.of(self._entropy), given, state), self._function)
@@ -183,8 +189,11 @@ class Buffered(Streamer[Any]):
         self.partial = partial
         self.axis = axis
 
+    def _kind(self) -> str:
+        return "buffer_stream"
+
     def _open(self, seed: Seed, given: int, state: State | None) -> BufferedPass:
-        del given
+        fits(self._kind(), given, state)
         return BufferedPass(self, Opening(self.stream, seed.of(self._entropy), state))
 
     def __repr__(self) -> str:
@@ -198,8 +207,11 @@ class BufferedPass:
         self._plan = plan
         self._below = below
         self._over = False
-        self.state = below.record
         self.close = below.close
+
+    def state(self) -> State:
+        """Return where the pass is: what the stream below has given, and where that is."""
+        return {"of": self._plan._kind(), **self._below.record()}
 
     def pull(self) -> Any:
         """Return the next item."""

@@ -14,7 +14,7 @@ from olympipe_like.errors import PlanError
 from olympipe_like.sampling.arguments import one_of, streamers_of, weights_of
 from olympipe_like.sampling.iteration import checked
 from olympipe_like.sampling.maps import Mapped
-from olympipe_like.sampling.passes import State, close_all
+from olympipe_like.sampling.passes import State, close_all, fits
 from olympipe_like.sampling.seeds import Seed, Uniforms
 from olympipe_like.sampling.stochastic import Active, Pool, StochasticMux, StochasticPass
 from olympipe_like.sampling.streamer import as_streamer
@@ -167,12 +167,13 @@ class Mix(StochasticMux[T]):
         PlanError
             If the state is of an iteration that had given nothing yet.
         """
-        found = checked(state)
+        found = checked(state, self, "replay")
         record = found.get("pass", {}).get("state")
         if record is None:
             raise PlanError(f"replay ({call_site()}): the state is of an iteration that had given nothing")
         until = found["pass"]["given"]
-        played = {"history": [], "script": [*record["history"], *record["script"]], "until": until}
+        written_by = {"of": record["of"], "streams": record["streams"]}
+        played = {**written_by, "history": [], "script": [*record["history"], *record["script"]], "until": until}
         self.load_state_dict({**found, "given": found["given"] - until, "pass": {"given": 0, "state": played}})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -184,6 +185,7 @@ class Mix(StochasticMux[T]):
             self._resume = {**self._resume, "pass": {**self._resume["pass"], "state": {**record, "control": None}}}
 
     def _open(self, seed: Seed, given: int, state: State | None) -> MixPass[T]:
+        fits(self._kind(), given, state)
         return MixPass(self, self._control, seed.of(self._entropy), given, state)
 
     def pool(self, seed: Seed, uniforms: Uniforms) -> Pool:

@@ -19,6 +19,9 @@ T_co = TypeVar("T_co", covariant=True)
 State = dict[str, Any]
 """What JSON can hold."""
 
+SOURCE = "Streamer"
+"""What `fits` calls a stream of the user's own items; their states do not say it."""
+
 _MISSING = object()
 
 
@@ -39,6 +42,7 @@ class Pass(Protocol[T_co]):
 class Stream(Protocol[T_co]):
     """What a pass is opened on: a streamer."""
 
+    def _kind(self) -> str | None: ...
     def _open(self, seed: Seed, given: int, state: State | None) -> Pass[T_co]: ...
     def _start(self, epoch: int) -> State: ...
 
@@ -68,6 +72,7 @@ def open_source(made: Any, *, fresh: bool, given: int, state: State | None, what
     A source with ``state_dict`` and ``load_state_dict`` is asked for its state and told it; of others the items that
     were given are pulled again and dropped. ``fresh``: it was made for this pass, and nobody else reads it.
     """
+    fits(SOURCE, given, state)
     owner = made if fresh and _remembers(made) else None
     own_state = None if state is None else state["own"]
     if owner is not None and own_state is not None:
@@ -138,10 +143,17 @@ def note(error: BaseException, text: str) -> None:
         error.__dict__.setdefault("__notes__", []).append(text)
 
 
-def fits(state: State, streamer: object, streams: int | None = None) -> None:
-    """Refuse a state that another kind of streamer has written, or one of other streams."""
-    kind = type(streamer).__name__
-    if state["of"] != kind or state.get("streams") != streams:
-        theirs = f"{state['of']}" + (f" of {state['streams']} streams" if "streams" in state else "")
-        ours = kind + (f" of {streams} streams" if streams is not None else "")
-        raise PlanError(f"this state is of a {theirs}, not of a {ours}; load it into what wrote it")
+def kind_of(what: str, streams: int) -> str:
+    """Return what to call a mux of so many streams in `fits`."""
+    return f"{what} of {streams} stream{'s' * (streams != 1)}"
+
+
+def fits(kind: str | None, given: int, state: State | None, where: str = "") -> None:
+    """Refuse the state of a pass over another kind of stream; kind None: nobody knows yet what will be opened."""
+    if state is None and not given:
+        return  # before its first item every kind of stream says the same
+    wrote = SOURCE if state is None or "of" not in state else state["of"]
+    if state is not None and "streams" in state:
+        wrote = kind_of(wrote, state["streams"])
+    if kind not in {None, wrote}:
+        raise PlanError(f"{where}this state is of a {wrote}, not of a {kind}; load it into what wrote it")

@@ -10,7 +10,7 @@ from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanError
 from olympipe_like.sampling.maps import source_of
-from olympipe_like.sampling.passes import Opening, State
+from olympipe_like.sampling.passes import Opening, State, fits
 from olympipe_like.sampling.seeds import Seed, Uniforms, entropy_of
 from olympipe_like.sampling.streamer import Streamer
 
@@ -64,8 +64,11 @@ class Reusing(Streamer[T]):
         self.prob = prob
         self._entropy = entropy
 
+    def _kind(self) -> str:
+        return "cache"
+
     def _open(self, seed: Seed, given: int, state: State | None) -> ReusingPass[T]:
-        del given
+        fits(self._kind(), given, state)
         return ReusingPass(self, seed.of(self._entropy), state)
 
     def __repr__(self) -> str:
@@ -123,6 +126,7 @@ class ReusingPass(Generic[T]):
     def state(self) -> State:
         """Return where the pass is, and which items it keeps."""
         return {
+            "of": self._plan._kind(),
             "seed": self._seed.state(),
             "drawn": self._uniforms.used,
             "taken": self._below.given,

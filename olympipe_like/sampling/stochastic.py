@@ -9,8 +9,9 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
+from olympipe_like.errors import PlanError
 from olympipe_like.sampling.arguments import one_of, rate_of, streamers_of, weights_of
-from olympipe_like.sampling.passes import Opening, State, close_all, fits, note
+from olympipe_like.sampling.passes import Opening, State, close_all, fits, kind_of, note
 from olympipe_like.sampling.pools import Exhaustive, SingleActive, WithReplacement
 from olympipe_like.sampling.quotas import DISTS, Dist, Quotas
 from olympipe_like.sampling.seeds import Seed, Uniforms, entropy_of
@@ -110,8 +111,11 @@ class StochasticMux(Streamer[T]):
         self.weights = weights_of(what, weights, len(self.streamers))
         self._entropy = entropy_of(what, random_state)
 
+    def _kind(self) -> str:
+        return kind_of(type(self).__name__, len(self.streamers))
+
     def _open(self, seed: Seed, given: int, state: State | None) -> StochasticPass[T]:
-        del given
+        fits(self._kind(), given, state)
         return StochasticPass(self, seed.of(self._entropy), state)
 
     def pool(self, seed: Seed, uniforms: Uniforms) -> Pool:
@@ -132,7 +136,6 @@ class StochasticPass(Generic[T]):
     def __init__(self, mux: StochasticMux[T], seed: Seed, state: State | None) -> None:
         count = len(mux.streamers)
         if state is not None:
-            fits(state, mux, count)
             seed = Seed.from_state(state["seed"])
         self._mux = mux
         self._seed = seed
@@ -226,6 +229,10 @@ class StochasticPass(Generic[T]):
         }
 
     def _restore(self, state: State) -> None:
+        ends, mode = "next" in state["pool"], self._mux.mode
+        if ends != (mode == "exhaustive"):
+            theirs = 'mode="exhaustive"' if ends else "another mode"
+            raise PlanError(f'this state is of a mux with {theirs}, not with mode="{mode}"; load it into what wrote it')
         self._opened = state["opened"]
         self._active = [Active(self._mux, self._seed, record) for record in state["active"]]
         self._spent = next((each for each in self._active if each.given == each.quota), None)

@@ -13,7 +13,7 @@ from olympipe_like._plan.call_site import call_site
 from olympipe_like._plan.parameters import wants_rng
 from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.sampling.iteration import Iteration, LastState, checked, next_epoch, start_of
-from olympipe_like.sampling.passes import Pass, State, open_source
+from olympipe_like.sampling.passes import SOURCE, Pass, State, open_source
 from olympipe_like.sampling.seeds import Seed, entropy_behind, entropy_of, fresh_entropy
 
 if TYPE_CHECKING:
@@ -179,10 +179,10 @@ class Streamer(Generic[T]):
         Raises
         ------
         PlanError
-            If the state is of another kind of streamer. If a source gives less than it gave before, the iteration
-            raises it.
+            If the state is of another kind of streamer. If a stream within it is of another kind, or a source gives
+            less than it gave before, the iteration raises it.
         """
-        found = checked(state)
+        found = checked(state, self)
         self._last = None
         self._epoch = found["epoch"]
         self._resume = found if "pass" in found else None
@@ -191,6 +191,12 @@ class Streamer(Generic[T]):
         return {**self.__dict__, "_last": None}  # an iteration has generators open, which stay where they are
 
     # -- one pass -----------------------------------------------------------------------------------------------------
+
+    def _kind(self) -> str | None:
+        """Return what `fits` calls this kind of stream; None if that is known only once the function was called."""
+        if isinstance(self._source, Streamer):
+            return self._source._kind()
+        return None if self._calls else SOURCE
 
     def _open(self, seed: Seed, given: int, state: State | None) -> Pass[T]:
         """Return a pass over the items, behind the ``given`` first; ``state`` is what such a pass said of itself."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olympipe_like import PlanError
+from olympipe_like import Pipeline, PlanError
 from olympipe_like.sampling import (
     ChainMux,
     RoundRobinMux,
@@ -275,23 +275,86 @@ def test_buffers_go_on_between_two_of_them():
     assert [each.tolist() for each in islice(other, 4)] == [each.tolist() for each in islice(iteration, 4)]
 
 
-@pytest.mark.parametrize(
-    ("made", "loads"),
-    [
-        (lambda: ShuffledMux(["ab", "cd"]), lambda: ShuffledMux(["ab", "cd", "ef"])),
-        (lambda: ShuffledMux(["ab", "cd"]), lambda: RoundRobinMux(["ab", "cd"])),
-        (lambda: RoundRobinMux(["ab", "cd"]), lambda: ChainMux(["ab", "cd"])),
-        (lambda: ChainMux(["ab", "cd"]), lambda: ShuffledMux(["ab", "cd"])),
-    ],
-)
-def test_a_state_of_another_mux_is_refused(made, loads):
-    mux = made()
-    list(islice(mux, 1))
-    other = loads()
-    other.load_state_dict(mux.state_dict())
+KINDS = {
+    "ShuffledMux of 2 streams": lambda: ShuffledMux(["ab", "cd"]),
+    "ShuffledMux of 1 stream": lambda: ShuffledMux(["ab"]),
+    "StochasticMux of 2 streams": lambda: StochasticMux(["ab", "cd"], 2, 3),
+    "RoundRobinMux of 2 streams": lambda: RoundRobinMux(["ab", "cd"]),
+    "ChainMux": lambda: ChainMux(["ab", "cd"]),
+    "Mix of 2 streams": lambda: mix(["ab", "cd"]),
+    "cache": lambda: cache("abcd", 2),
+    "buffer_stream": lambda: buffer_stream([1, 2, 3, 4], 2),
+    "Streamer": lambda: Streamer("abcd"),
+}
 
-    with pytest.raises(PlanError, match=r"this state is of a \w+Mux"):
-        list(other)
+
+def state_of(stream, count=1):
+    list(islice(stream, count))
+    return json.loads(json.dumps(stream.state_dict()))
+
+
+@pytest.mark.parametrize("made", KINDS)
+@pytest.mark.parametrize("loads", KINDS)
+def test_a_state_of_another_kind_of_stream_is_refused_where_it_is_loaded(made, loads):
+    state, other = state_of(KINDS[made]()), KINDS[loads]()
+    if made == loads:
+        other.load_state_dict(state)
+        assert len(list(islice(other, 1))) == 1
+        return
+
+    text = rf"^load_state_dict \(test_state\.py:\d+\): this state is of a {made}, not of a {loads}; load it into what"
+    with pytest.raises(PlanError, match=text):
+        other.load_state_dict(state)
+    with pytest.raises(PlanError, match=text):
+        other.iterate().load_state_dict(state)
+
+    assert len(list(islice(other, 1))) == 1  # as if nothing had been loaded
+
+
+@pytest.mark.parametrize("around", [Streamer, lambda stream: tuples(stream, "x")])
+def test_what_only_passes_on_a_stream_has_states_of_its_kind(around):
+    state = state_of(around(ShuffledMux([[{"x": 1}], [{"x": 2}]])))
+
+    with pytest.raises(PlanError, match="this state is of a ShuffledMux of 2 streams, not of a ChainMux"):
+        around(ChainMux(["ab", "cd"])).load_state_dict(state)
+
+
+@pytest.mark.parametrize("source", [lambda: ["ab", "cd"], lambda: RoundRobinMux(["ab", "cd"]), lambda: Bookmarked(3)])
+def test_a_state_of_another_kind_than_what_a_function_makes_is_refused_at_the_first_item(source):
+    other = Streamer(source)
+    other.load_state_dict(state_of(ShuffledMux(["ab", "cd"])))
+
+    with pytest.raises(
+        PlanError, match=r"of a ShuffledMux of 2 streams, not of a (Streamer|RoundRobinMux of 2 streams);"
+    ):
+        next(iter(other))
+
+
+def test_a_stream_of_another_kind_within_a_mux_is_refused_when_it_is_drawn_from():
+    other = ChainMux([cache("abc", 2)])
+    other.load_state_dict(state_of(ChainMux([ShuffledMux(["abc"])])))
+
+    with pytest.raises(PlanError, match="this state is of a ShuffledMux of 1 stream, not of a cache"):
+        next(iter(other))
+
+
+@pytest.mark.parametrize(("made", "loads"), [("exhaustive", "with_replacement"), ("single_active", "exhaustive")])
+def test_a_state_of_a_mux_that_ends_is_none_of_one_that_does_not(made, loads):
+    other = StochasticMux(["ab", "cd"], 1, 3, mode=loads)
+    other.load_state_dict(state_of(StochasticMux(["ab", "cd"], 1, 3, mode=made)))
+
+    with pytest.raises(PlanError, match=f'of a mux with (mode="exhaustive"|another mode), not with mode="{loads}"'):
+        next(iter(other))
+
+
+@pytest.mark.parametrize("made", [kind for kind in KINDS if not kind.startswith("Mix")])
+def test_a_mix_replays_no_other_kind_of_stream(made):
+    state = state_of(KINDS[made]())
+
+    with pytest.raises(
+        PlanError, match=rf"^replay \(test_state\.py:\d+\): this state is of a {made}, not of a Mix of 2"
+    ):
+        mix(["ab", "cd"]).replay(state)
 
 
 def test_a_source_that_gives_less_than_before_is_refused():
@@ -308,6 +371,17 @@ def test_a_source_that_gives_less_than_before_is_refused():
 def test_what_is_no_state_is_refused(state):
     with pytest.raises(PlanError, match="this is not what state_dict"):
         Streamer("ab").load_state_dict(state)
+
+
+def test_a_state_of_a_run_is_refused():
+    stream = ShuffledMux(["ab", "cd"])
+    with Pipeline(stream).run(executor="inline") as run:
+        state = run.state_dict()
+
+    with pytest.raises(
+        PlanError, match="this state is of a run of a pipeline; give it to load_state_dict of such a run"
+    ):
+        stream.load_state_dict(state)
 
 
 def test_a_state_of_another_version_is_refused():
