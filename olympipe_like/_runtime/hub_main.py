@@ -31,8 +31,12 @@ def main(descriptor: int) -> None:
     show_on_signal(StackFile().descriptor)
     # Libraries that were forked with threads alive warn; here there is one thread, and OpenBLAS ends its own first.
     warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+    with socket.socket(fileno=descriptor) as control_socket:  # left open, it is warned of under -X dev
+        _serve(control_socket)
+
+
+def _serve(control_socket: socket.socket) -> None:
     context = multiprocess.get_context("fork")
-    control_socket = socket.socket(fileno=descriptor)
     control = Connection(control_socket)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     while True:

@@ -151,4 +151,5 @@ class Peers:
                 receive(peer, message)
             if channel.is_gone and channel.fileno() in self._peers:
                 self.forget(peer)
+                channel.close()  # nobody else would: `close` knows those that are listened to
                 peer.gone()

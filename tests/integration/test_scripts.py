@@ -508,6 +508,40 @@ def test_what_stages_print_appears_once_and_the_library_adds_nothing(script):
     assert done.stderr == "warning 0\nwarning 1\nwarning 2\n"
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "print(pipe.wait_for_result())",
+        "print(pipe.wait_for_result(), pipe.wait_for_result())",
+        "print(next(iter(pipe)))",
+        "print(Pipeline([3, 0, 2]).task(lambda x: 1 // x, on_error='skip').wait_for_result())",
+        "asyncio.run(first())",
+    ],
+)
+def test_with_all_warnings_shown_there_is_none(script, use):
+    script.environment["PYTHONWARNINGS"] = "default"
+    process = script.start(
+        f"""
+        import asyncio
+        from olympipe_like import Pipeline
+
+        pipe = Pipeline(range(300)).task(abs, workers=2).batch(2).task(len, executor="thread")
+
+        async def first():
+            async for item in pipe:
+                print(item)
+                break
+
+        {use}
+        """
+    )
+
+    done = script.finish(process)
+
+    assert done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("fault", ["sys.exit(0)", "sys.exit('bye')", "raise StopIteration", "exit()", "1 / 0"])
 def test_a_failure_nobody_catches_ends_the_program_as_one(script, fault):
     process = script.start(
