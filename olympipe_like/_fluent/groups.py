@@ -37,9 +37,10 @@ class Groups(Chain[T]):
     ) -> Pipeline[Any]:
         """Group items. The last, incomplete batch is kept, dropped, or padded with ``pad``.
 
-        ``pad`` is a value, or a function of how many are missing that returns a list. ``collate`` makes the batch of
-        its items: "list", "stack" (numpy, field by field for tuples and dicts) or a function. Batches that it fails on
-        are treated as the items of `task` are: all of a batch is dropped, or replaced by ``on_error(items, error)``.
+        ``pad`` is a value, or a function of how many are missing that returns a list of as many. ``collate`` makes the
+        batch of its items: "list", "stack" (numpy, field by field for tuples and dicts) or a function. Batches that
+        these fail on are treated as the items of `task` are: all of a batch is dropped, or replaced by
+        ``on_error(items, error)``.
 
         Examples
         --------

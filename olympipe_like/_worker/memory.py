@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from olympipe_like._plan import operators as ops
 from olympipe_like._plan.parameters import wants_rng
 from olympipe_like._plan.segment import Label
 from olympipe_like._worker.attempts import Attempts, Dropped
+from olympipe_like._worker.blame import show
 from olympipe_like._worker.chunk import Chunk, from_paths
 from olympipe_like._worker.draws import Draws
 from olympipe_like._worker.steps import Step
@@ -173,7 +174,15 @@ class Group(Step):
 
     def _padding(self, missing: int) -> list[Any]:
         pad = self._op.pad
-        return list(pad(missing)) if callable(pad) else [pad] * missing
+        if not callable(pad):
+            return [pad] * missing
+        made = pad(missing)
+        if not isinstance(made, Iterable):
+            raise TypeError(f"pad must return a list of the {missing} missing, and returned {show(made)}")
+        filling = list(made)
+        if len(filling) != missing:
+            raise ValueError(f"pad must return a list of the {missing} missing, and returned {len(filling)}")
+        return filling
 
 
 class Fold(Step):

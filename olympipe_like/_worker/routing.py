@@ -10,6 +10,7 @@ from olympipe_like._model.options import SKIP
 from olympipe_like._plan.parameters import wants_rng
 from olympipe_like._plan.segment import Label
 from olympipe_like._worker.attempts import Attempts
+from olympipe_like._worker.blame import show
 from olympipe_like._worker.steps import Map
 from olympipe_like._worker.watch import Watch
 
@@ -42,10 +43,18 @@ def _routed(function: Callable[..., Any], route: Callable[[Any, Any], Any], item
 def to_legs(legs: int, item: Any, values: Any) -> Any:
     """Return what a split's function gave for each leg."""
     del item
-    if len(values) != legs:
-        raise ValueError(f"split into {legs} legs, but the function returned {len(values)} values")
-    # Taken apart here, where it is the item's failure that there is no first or second of them, as in a set.
-    return tuple(values[leg] for leg in range(legs))
+    try:
+        count = len(values)
+        # Taken apart here, where it is the item's failure that there is no first or second of them, as in a set.
+        parts = tuple(values[leg] for leg in range(legs)) if count == legs else ()
+    except (TypeError, LookupError) as error:
+        raise TypeError(
+            f"split into {legs} legs, but the function returned {show(values)}, a {type(values).__name__}; "
+            f"it must return a list or tuple of {legs} values, one for each leg"
+        ) from error
+    if count != legs:
+        raise ValueError(f"split into {legs} legs, but the function returned {count} values")
+    return parts
 
 
 def to_one_leg(item: Any, verdict: Any) -> Any:

@@ -308,6 +308,37 @@ def test_a_split_that_gives_the_wrong_number_of_parts_is_reported(made):
     assert "item 0: 7" in str(caught.value)
 
 
+@pytest.mark.parametrize("made", [5, None, {"a": 1, "b": 2}, {1, 2}, iter("ab")], ids=lambda made: type(made).__name__)
+def test_a_split_that_gives_no_sequence_is_told_what_is_wanted_and_what_came(made):
+    first, _ = Pipeline([7, 8]).split(lambda x: made if x == 8 else (x, x), n=2)
+    kind = type(made).__name__
+
+    with pytest.raises(
+        TypeError, match=rf"split into 2 legs, but the function returned .*, a {kind}; it must"
+    ) as caught:
+        first.wait_for_result(executor="inline")
+
+    assert "list or tuple of 2 values, one for each leg — item 1: 8" in str(caught.value)
+
+
+def test_a_split_that_gives_no_sequence_is_its_items_failure():
+    first, _ = Pipeline([7, 8, 9]).split(lambda x: 5 if x == 8 else (x, x), n=2, on_error="skip")
+
+    assert first.wait_for_result() == [7, 9]
+
+
+@pytest.mark.parametrize(
+    ("filling", "came"), [([0, 0], "2"), ([], "0"), (7, "7"), (None, "None")], ids=["more", "none", "number", "None"]
+)
+def test_a_padding_of_another_length_is_told_how_many_are_missing(filling, came):
+    pipe = Pipeline([1, 2, 3]).batch(2, pad=lambda missing: filling)
+
+    with pytest.raises((TypeError, ValueError), match=rf"pad must return a list of the 1 missing, and returned {came}"):
+        pipe.wait_for_result(executor="inline")
+
+    assert Pipeline([1, 2, 3]).batch(2, pad=lambda missing: filling, on_error="skip").wait_for_result() == [[1, 2]]
+
+
 def test_explode_of_what_cannot_be_iterated_is_reported():
     with pytest.raises(TypeError) as caught:
         Pipeline([[1], 5, [2]]).unbatch().wait_for_result()
