@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal, NamedTuple, TypedDict
+
+from olympipe_like.errors import PlanError, PlanTypeError
 
 ExecutorName = Literal["process", "thread", "async", "inline"]
 EXECUTORS: tuple[ExecutorName, ...] = ("process", "thread", "async", "inline")
@@ -67,14 +71,18 @@ class Retry:
         on: object = self.on  # whatever its annotation says
         kinds = on if isinstance(on, tuple) else (on,)
         if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-            raise TypeError(f"Retry: on must be a tuple of exception types, got {on!r}")
+            raise PlanTypeError(f"Retry: on must be a tuple of exception types, got {on!r}")
         object.__setattr__(self, "on", kinds)
         if type(self.times) is not int:
-            raise TypeError(f"Retry: times must be a whole number, got {self.times!r}")
-        for name, least in (("times", 0), ("wait", 0), ("factor", 1)):
+            raise PlanTypeError(f"Retry: times must be a whole number, got {self.times!r}")
+        if self.times < 0:
+            raise PlanError(f"Retry: times must be >= 0, got {self.times!r}")
+        for name, least in (("wait", 0), ("factor", 1)):
             value = getattr(self, name)
-            if not value >= least:
-                raise ValueError(f"Retry: {name} must be >= {least}, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise PlanTypeError(f"Retry: {name} must be a number, got {value!r}")
+            if not least <= float(value) < math.inf:
+                raise PlanError(f"Retry: {name} must be >= {least} and finite, got {value!r}")
 
     @property
     def timeouts(self) -> int:

@@ -238,6 +238,7 @@ def placement(
 def source(where: str, datas: object, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
     """Return whether the source is a callable that makes the items (else it holds them)."""
     if isinstance(datas, Restartable):
+        _stream_arguments(where, datas, args, kwargs)
         return datas.own_process
     is_items = isinstance(datas, Iterable | AsyncIterable) or hasattr(type(datas), "__getitem__")
     if callable(datas) and (not is_items or args or kwargs or isinstance(datas, type)):
@@ -249,6 +250,21 @@ def source(where: str, datas: object, args: Sequence[object], kwargs: Mapping[st
     if not is_items:
         raise PlanTypeError(f"{where}: Pipeline needs an iterable or a callable that makes one, got {show(datas)}")
     return False
+
+
+def _stream_arguments(where: str, stream: Restartable, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+    """Refuse what is not said about the iterations of a stream: it is no function, and takes no arguments."""
+    known = ("max_iter", "cycle")
+    given = {**dict(zip(known, args, strict=False)), **kwargs}
+    if len(args) > len(known) or len(given) < len(args) + len(kwargs) or not given.keys() <= set(known):
+        shown = ", ".join([*map(show, args), *(f"{name}={show(value)}" for name, value in kwargs.items())])
+        raise PlanTypeError(
+            f"{where}: behind a {type(stream).__name__} there may be max_iter and cycle, each once, got {shown}; "
+            "arguments of a function are for the Streamer that it is given to"
+        )
+    if given.get("max_iter") is not None:
+        whole_number(where, "max_iter", given["max_iter"], 0)
+    flag(where, "cycle", given.get("cycle", False))
 
 
 def keeps_source_order(where: str, legs: Sequence[Node]) -> None:
@@ -331,7 +347,8 @@ def method_of(where: str, name: str, constructor: object, value: object) -> obje
 
 def progress(where: str, value: object) -> None:
     """Refuse what is no way to show progress."""
-    if value not in (None, True, False) and (not callable(value) or is_async(value)):
+    shown = value is None or isinstance(value, bool)  # 1 and 0 equal True and False, and are none
+    if not shown and (not callable(value) or is_async(value)):
         raise PlanTypeError(f"{where}: progress must be None, True, False or a function of a report, got {show(value)}")
 
 

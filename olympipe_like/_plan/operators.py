@@ -94,7 +94,9 @@ class Restartable(Protocol):
 
     own_process: bool  # whether it is iterated in a process of its own, else in the caller's
 
-    def starting(self, *args: object, follows: str | None = None, **kwargs: object) -> Callable[[], Iterable[object]]:
+    def starting(
+        self, max_iter: int | None = None, cycle: bool = False, *, follows: str | None = None
+    ) -> Callable[[], Iterable[object]]:
         """Return what makes the items of the next iteration, wherever it is called.
 
         ``follows``: a text that all that is random follows from, if the source has no seed of its own.

@@ -6,9 +6,10 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from olympipe_like import Pipeline
+from olympipe_like import Pipeline, Retry
 from olympipe_like.errors import PipelineError, PlanError, PlanTypeError
 from tests import functions as f
 
@@ -165,6 +166,9 @@ WRONG_TYPE = {
     "stall_timeout as a flag": (lambda: PIPE.wait_for_result(stall_timeout=True), "stall_timeout", True),
     "progress of a run": (lambda: PIPE.wait_for_result(progress="yes"), "progress", "yes"),
     "progress of run()": (lambda: PIPE.run(progress=5), "progress", 5),
+    "progress as 1": (lambda: PIPE.run(progress=1), "progress", 1),
+    "progress as 0": (lambda: PIPE.wait_for_result(progress=0), "progress", 0),
+    "progress as an array": (lambda: PIPE.run(progress=np.zeros(2)), "progress", None),
 }
 
 
@@ -250,6 +254,27 @@ def test_a_value_without_a_repr_is_refused_all_the_same():
         PIPE.batch(f.Touchy(1))
 
 
+@pytest.mark.parametrize(
+    ("options", "error_type", "text"),
+    [
+        ({"times": -1}, PlanError, "times must be >= 0, got -1"),
+        ({"times": 1.5}, PlanTypeError, "times must be a whole number, got 1.5"),
+        ({"wait": "x"}, PlanTypeError, "wait must be a number, got 'x'"),
+        ({"wait": True}, PlanTypeError, "wait must be a number, got True"),
+        ({"wait": -1}, PlanError, "wait must be >= 0 and finite, got -1"),
+        ({"wait": float("inf")}, PlanError, "wait must be >= 0 and finite, got inf"),
+        ({"wait": float("nan")}, PlanError, "wait must be >= 0 and finite, got nan"),
+        ({"factor": "x"}, PlanTypeError, "factor must be a number, got 'x'"),
+        ({"factor": 0.5}, PlanError, "factor must be >= 1 and finite, got 0.5"),
+        ({"on": 3}, PlanTypeError, "on must be a tuple of exception types, got 3"),
+    ],
+    ids=repr,
+)
+def test_an_option_of_a_retry_is_refused(options, error_type, text):
+    with pytest.raises(error_type, match=f"^Retry: {text}$"):
+        Retry(**options)
+
+
 def test_a_long_value_is_cut():
     with pytest.raises(PlanTypeError) as caught:
         PIPE.batch("x" * 100_000)
@@ -279,8 +304,6 @@ def test_a_refused_call_changes_nothing():
 
 @pytest.mark.parametrize("value", [2, 1])
 def test_integers_of_numpy_are_integers(value):
-    import numpy as np
-
     pipe = PIPE.task(str, workers=np.int64(value)).batch(np.int32(2)).limit(np.uint8(1))
 
     assert pipe.wait_for_result() == [["0", "1"]]

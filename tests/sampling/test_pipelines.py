@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from olympipe_like import Pipeline, PlanTypeError, SourceFailed
+from olympipe_like import Pipeline, PlanError, PlanTypeError, SourceFailed
 from olympipe_like.sampling import ChainMux, RoundRobinMux, ShuffledMux, StochasticMux, Streamer, buffer_stream, mix
 from tests.arrays import ARRAYS
 from tests.sampling.streams import labelled, thrown
@@ -176,6 +176,30 @@ def test_pipelines_are_streams_of_a_mix():
     pipes = [Pipeline(Streamer(labelled, name, 5)).task(upper) for name in "ab"]
 
     assert sorted(mix(pipes, random_state=1)) == [f"{name}{n}" for name in "AB" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (
+            lambda stream: Pipeline(stream, 7, False, 3),
+            "there may be max_iter and cycle, each once, got 7, False, 3",
+        ),
+        (
+            lambda stream: Pipeline(stream, 7, max_iter=7),
+            "there may be max_iter and cycle, each once, got 7, max_iter=7",
+        ),
+        (lambda stream: Pipeline(stream, most=7), "there may be max_iter and cycle, each once, got most=7"),
+        (lambda stream: Pipeline(stream, "x"), "max_iter must be a whole number, got 'x'"),
+        (lambda stream: Pipeline(stream, -1), "max_iter must be >= 0, got -1"),
+        (lambda stream: Pipeline(stream, 7, cycle="yes"), "cycle must be True or False, got 'yes'"),
+    ],
+    ids=["a third", "twice", "unknown", "no number", "below 0", "no flag"],
+)
+@pytest.mark.parametrize("stream", [Streamer(labelled, "a", 3), mix(["ab", "cd"])], ids=["Streamer", "Mix"])
+def test_what_a_stream_does_not_take_is_refused_where_the_pipeline_is_written(made, text, stream):
+    with pytest.raises(PlanError, match=rf"^source \(test_pipelines\.py:\d+\): .*{text}"):
+        made(stream)
 
 
 def test_a_stream_that_cannot_be_sent_says_what_to_do():
