@@ -12,6 +12,7 @@ from olympipe_like._model.identity import StageId, WorkerId
 from olympipe_like._plan.segment import Segment
 from olympipe_like._worker import stacks
 from olympipe_like._worker.blame import blame, text_of
+from olympipe_like._worker.coroutines import end_loop, in_hand
 from olympipe_like._worker.program import Program
 
 JOIN_SECONDS = 0.25  # how long the loop's thread is waited for when the run is abandoned
@@ -61,7 +62,7 @@ class AsyncExecutor:
     def stacks(self) -> list[WorkerStack]:
         """Return where each coroutine waits, and what the loop's thread is doing: it may be held up by one of them."""
         found = [
-            WorkerStack(task.title, stacks.of_coroutine(task.future.get_coro()))
+            WorkerStack(task.title, task.stack())
             for task in list(self._workers.values())
             if task.future is not None and not task.future.done()
         ]
@@ -89,6 +90,7 @@ class AsyncExecutor:
 
     def _cancel_all(self) -> None:
         for task in self._workers.values():
+            task.abandoned = True
             if task.future is not None:
                 task.future.cancel()
 
@@ -96,9 +98,8 @@ class AsyncExecutor:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
-            self._loop.close()
+            end_loop(self._loop)
 
 
 class _WorkerTask:
@@ -107,6 +108,7 @@ class _WorkerTask:
     def __init__(self, segment: Segment, worker: WorkerId, slot: int, tell: Tell) -> None:
         self.inbox: asyncio.Queue[ChunkTask | None] = asyncio.Queue()
         self.future: asyncio.Task[None] | None = None
+        self.abandoned = False
         self._segment = segment
         self._worker = worker
         self._slot = slot
@@ -131,12 +133,21 @@ class _WorkerTask:
                 program.forget()
         except Exception as error:  # noqa: BLE001 - ours, and must not leave the run waiting for an answer
             self._break(error, "worker failed")
+        except asyncio.CancelledError as error:
+            if not self.abandoned:  # by a function that cancels whatever it finds on its loop
+                self._break(error, "worker failed")
         finally:
             try:
                 program.close()
             except BaseException as error:  # noqa: BLE001 - as above
                 self._break(error, "could not close")
             self._tell(WorkerClosed(self._worker))
+
+    def stack(self) -> str:
+        """Return where it waits; from any thread."""
+        assert self.future is not None
+        calls = (stacks.of_coroutine(coroutine) for coroutine in (self.future.get_coro(), in_hand(self.future)))
+        return "\n".join(filter(None, calls))
 
     def _break(self, error: BaseException, what: str) -> None:
         failure = blame(error, self._label, self.title, what=f"{what}: {text_of(error)}")

@@ -294,7 +294,9 @@ class PerItem(Step):
     def close(self) -> None:
         """Close the loop, if there is one."""
         if self._loop is not None:
-            self._loop.close()
+            from olympipe_like._worker.coroutines import end_loop
+
+            end_loop(self._loop)
 
 
 class Map(PerItem):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import threading
 import time
 
 import numpy as np
 import pytest
 
-from olympipe_like import Pipeline, Retry
+from olympipe_like import Pipeline, Retry, StageFailed
 from tests.faults.cases import Once, be_killed
 
 pytestmark = [pytest.mark.timeout(40)]
@@ -237,6 +239,115 @@ def test_what_a_coroutine_raises_after_its_timeout_is_nobodys_affair(caplog):
 
     assert results == [0, 1, 3]
     assert "too late" not in caplog.text
+
+
+@pytest.mark.parametrize("timeout", [None, 20.0])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_coroutine_that_has_its_own_task_cancelled_has_failed_like_any(workers, timeout):
+    async def bad(value):
+        if value == 2:  # a time limit written by hand, as before Python 3.11
+            asyncio.get_running_loop().call_later(0.01, asyncio.current_task().cancel)
+            await asyncio.sleep(60)
+        return value
+
+    pipe = Pipeline(range(5)).task(bad, name="bad", workers=workers, timeout=timeout, on_error="collect")
+
+    results, run = finished(pipe, stall_timeout=10)
+
+    assert results == [0, 1, 3, 4]
+    assert [(failure.item, failure.error_type) for failure in run.failures] == [(2, "CancelledError")]
+
+
+def test_a_coroutine_that_has_its_own_task_cancelled_ends_the_run_with_an_error_that_names_its_item():
+    async def bad(value):
+        if value == 2:
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        return value
+
+    with pytest.raises(StageFailed, match="CancelledError — item 2: 2"):
+        Pipeline(range(5)).task(bad).wait_for_result(stall_timeout=10)
+
+
+@pytest.mark.parametrize("executor", ["async", "thread", "inline"])
+def test_a_cancellation_that_an_item_took_no_notice_of_is_no_other_items_affair(executor):
+    async def bad(value):
+        if value == 0:
+            asyncio.current_task().cancel()  # comes with the next wait, and there is none
+        if value == 1:
+            asyncio.get_running_loop().call_later(0.01, asyncio.current_task().cancel)  # comes when it is done
+        if value == 2:
+            await asyncio.sleep(0.05)
+        if value == 3:
+            asyncio.current_task().cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        if value == 4:
+            part = asyncio.ensure_future(asyncio.sleep(60))
+            part.cancel()
+            await part
+        return value
+
+    results, run = finished(Pipeline(range(6)).task(bad, on_error="collect"), executor=executor, stall_timeout=10)
+
+    assert results == [0, 1, 2, 3, 5]
+    assert [failure.item for failure in run.failures] == [4]
+
+
+@pytest.mark.parametrize("make_error", [KeyboardInterrupt, lambda: SystemExit(3), GeneratorExit])
+def test_what_is_no_ordinary_exception_of_a_coroutine_with_a_timeout_is_skipped_too(make_error):
+    async def bad(value):
+        await asyncio.sleep(0)
+        if value == 2:
+            raise make_error()
+        return value
+
+    results, _ = finished(Pipeline(range(4)).task(bad, timeout=20, on_error="skip"), stall_timeout=10)
+
+    assert results == [0, 1, 3]
+
+
+def test_a_coroutine_that_cancels_every_task_of_its_loop_ends_the_run_instead_of_holding_it_up():
+    async def bad(value):
+        if value == 2:
+            for task in asyncio.all_tasks():
+                task.cancel()
+            await asyncio.sleep(0)
+        return value
+
+    with pytest.raises(StageFailed, match="CancelledError"):
+        Pipeline(range(4)).task(bad, name="bad").wait_for_result(stall_timeout=10)
+
+
+def test_a_coroutine_that_goes_on_in_spite_of_its_cancellation_is_cancelled_again_at_the_end(caplog, eventually):
+    async def bad(value):
+        if value == 2:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            await asyncio.sleep(60)
+        return value
+
+    results, _ = finished(Pipeline(range(4)).task(bad, timeout=0.05, on_error="skip"))
+    eventually(lambda: not any(thread.name == "olympipe-async" for thread in threading.enumerate()))
+    gc.collect()
+
+    assert results == [0, 1, 3]
+    assert "pending" not in caplog.text
+
+
+@pytest.mark.parametrize("executor", ["async", "process", "thread", "inline"])
+def test_what_a_coroutine_left_to_run_beside_it_is_cancelled_at_the_end(executor, caplog, eventually):
+    async def bad(value):
+        asyncio.ensure_future(asyncio.sleep(60))  # noqa: RUF006 - the loop's clock holds it
+        await asyncio.sleep(0)
+        return value
+
+    results, _ = finished(Pipeline(range(4)).task(bad), executor=executor)
+    eventually(lambda: not any(thread.name.startswith("olympipe-") for thread in threading.enumerate()))
+    gc.collect()
+
+    assert results == [0, 1, 2, 3]
+    assert "pending" not in caplog.text
 
 
 # -- counts, and workers that are replaced for their age -----------------------------------------------------

@@ -136,13 +136,14 @@ def test_what_a_thread_is_doing_is_shown_beside_what_processes_do(stuck):
     assert "in work\n    stuck()" in text
 
 
-def test_where_a_coroutine_waits_is_shown():
+@pytest.mark.parametrize("timeout", [None, 1000.0])
+def test_where_a_coroutine_waits_is_shown(timeout):
     async def fetch(x):
         if x == 3:
             await asyncio.sleep(FOR_EVER)
         return x
 
-    text = stalled(Pipeline(range(40)).task(fetch, workers=3))
+    text = stalled(Pipeline(range(40)).task(fetch, workers=3, timeout=timeout))
 
     assert "in fetch\n    await asyncio.sleep(FOR_EVER)" in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import os
@@ -177,6 +178,44 @@ def test_an_async_loop_lets_other_tasks_run_while_it_waits():
 
     assert asyncio.run(main()) == [1, 2]
     assert turns >= 5  # some 60 on an idle machine, none or one where the loop is blocked
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_leaving_a_loop_runs_the_finally_of_a_coroutine_and_then_closes_its_instance(timeout, eventually):
+    log = []
+
+    class Session:
+        async def fetch(self, number):
+            try:
+                await asyncio.sleep(60 * number)
+            finally:
+                await asyncio.sleep(0.01)
+                log.append(f"fetched {number}")
+            return number
+
+        def close(self):
+            log.append("closed")
+
+    for _ in Pipeline(range(2)).class_task(Session, "fetch", close_method="close", timeout=timeout):
+        break
+
+    eventually(lambda: log == ["fetched 0", "fetched 1", "closed"])
+
+
+def test_leaving_a_loop_does_not_wait_for_a_coroutine_that_will_not_be_cancelled(eventually):
+    async def fetch(number):
+        while number:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return number
+
+    begin = time.monotonic()
+    for _ in Pipeline(range(2)).task(fetch):
+        break
+
+    assert time.monotonic() - begin < SOON
+    eventually(lambda: not any(thread.name == "olympipe-async" for thread in threading.enumerate()))
+    gc.collect()
 
 
 @executors
