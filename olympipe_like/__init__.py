@@ -62,6 +62,7 @@ __all__ = [
     "Report",
     "Retry",
     "Run",
+    "RunInUse",
     "SourceExhausted",
     "SourceFailed",
     "StageFailed",

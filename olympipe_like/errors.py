@@ -14,6 +14,7 @@ PipelineError
 │   ├── TooManyFailures               more failed than max_failures allows
 │   ├── BrokerClosed                  a request was not answered: its broker is gone
 │   ├── SourceExhausted               a one-shot source was asked twice
+│   ├── RunInUse                      two loops waited for the results of one run
 │   ├── StalledError                  nothing moved for as long as stall_timeout allows
 │   └── InternalError                 ours: please report
 """
@@ -193,6 +194,16 @@ class SourceExhausted(PipelineExecutionError):
         return (
             f"source {self.source!r} was already consumed: it is an iterator and gives its items once. "
             "To run a pipeline again give it a list, or the function that makes the iterator: Pipeline(make, *args)"
+        )
+
+
+class RunInUse(PipelineExecutionError):
+    """A loop asked a run for its next result while another one was waiting for it; the other one goes on."""
+
+    def __str__(self) -> str:
+        return (
+            "another loop is waiting for the next result of this run, and each result comes once. Take them in one "
+            "loop that hands them on, through a queue for example; or give each loop a run of its own: pipe.run()"
         )
 
 

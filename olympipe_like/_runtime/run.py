@@ -20,11 +20,12 @@ from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import Layout
 from olympipe_like._runtime.engines import Engine
 from olympipe_like._runtime.engines import open_engines as _open_engines
+from olympipe_like._runtime.hand import Hand
 from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._runtime.stats import stats_of
 from olympipe_like._runtime.tracking import Tracker
-from olympipe_like.errors import PipelineExecutionError
+from olympipe_like.errors import PipelineExecutionError, RunInUse
 
 if TYPE_CHECKING:
     from olympipe_like._runtime.dead_letters import DeadLetters
@@ -103,7 +104,7 @@ class Run(Generic[T_co]):
         self._entered = False
         self._collected: list[Failure] = []
         self._failures: list[FailedItem] = []
-        self._items: Iterator[T_co] | None = None
+        self._hand: Hand[T_co] = Hand(self._following)
         self._frames: Iterator[tuple[int, list[Any]]] | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -289,34 +290,38 @@ class Run(Generic[T_co]):
 
     def __iter__(self) -> Iterator[T_co]:
         """Iterate the results. Leaving the loop ends the run; under ``with`` the loop can be taken up again."""
-        if not self._entered:
-            return self._make_items()
-        if self._items is None:
-            self._items = self._make_items()
-        return self._items
-
-    def _make_items(self) -> Iterator[T_co]:
+        hand, stays = self._hand.items, self._entered
         try:
-            for items in self._watched_frames():
-                yield from items
+            while hand is not None:
+                yield from hand
+                hand = self._hand.after(hand)
+        except RunInUse:
+            stays = True  # for the other loop
+            raise
         finally:
-            self.close()
+            if not stays:
+                self.close()
 
-    def _watched_frames(self) -> Iterator[Iterator[T_co]]:
-        """Yield the frames as iterators that tell how far they have come."""
-        for _, items in self.frames():
-            yield self._tracker.watched(items)
+    def _following(self) -> Iterator[T_co] | None:
+        """Return the items of the next frame as an iterator that tells how far it has come; None: that was all."""
+        found = next(self.frames(), None)
+        return self._tracker.watched(found[1]) if found is not None else None
 
     async def __aiter__(self) -> AsyncIterator[T_co]:
         import asyncio  # takes 20 ms; whoever comes here has it
 
-        frames = self._watched_frames()
+        hand, stays = self._hand.items, False
         try:
-            while (items := await asyncio.to_thread(next, frames, None)) is not None:
-                for item in items:
+            while hand is not None:
+                for item in hand:
                     yield item
+                hand = await asyncio.to_thread(self._hand.after, hand)
+        except RunInUse:
+            stays = True  # for the other loop
+            raise
         finally:
-            self.close()
+            if not stays:
+                self.close()
 
     def results(self) -> list[list[Any]]:
         """Return all results, a list for each leaf."""

@@ -15,7 +15,7 @@ import time
 import psutil
 import pytest
 
-from olympipe_like import Pipeline
+from olympipe_like import Pipeline, RunInUse
 from olympipe_like._executors import threads
 from olympipe_like._runtime import hub_client
 from olympipe_like._runtime.hub_run import HubRun
@@ -419,6 +419,89 @@ def test_stop_a_second_time_and_after_the_end_is_allowed():
 
     run.stop()
     assert got == [0, 1, 2]
+
+
+# -- two loops over one run ----------------------------------------------------------------------------------
+
+
+class HeldBack:
+    """A run whose source waits until a loop was refused; ``take`` loops over it."""
+
+    def __init__(self):
+        self.refused = threading.Event()
+        self.outcomes = []
+        self.run = Pipeline(self.source()).task(str, executor="thread").run()
+
+    def source(self):
+        assert self.refused.wait(20)
+        yield from range(1000)
+
+    def take(self):
+        try:
+            self.outcomes.append(list(self.run))
+        except RunInUse as error:
+            self.refused.set()
+            self.outcomes.append(error)
+
+    async def take_later(self):
+        try:
+            self.outcomes.append([value async for value in self.run])
+        except RunInUse as error:
+            self.refused.set()
+            self.outcomes.append(error)
+
+    def assert_one_was_refused_and_the_other_got_all(self):
+        error, results = self.outcomes
+        assert "another loop is waiting for the next result of this run" in str(error)
+        assert results == [str(number) for number in range(1000)]
+        assert self.run.report.finished
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_of_two_async_loops_that_wait_for_one_run_the_second_is_refused(entered):
+    held = HeldBack()
+
+    async def main():
+        await asyncio.gather(held.take_later(), held.take_later())
+
+    with held.run if entered else contextlib.nullcontext():
+        asyncio.run(main())
+
+    held.assert_one_was_refused_and_the_other_got_all()
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_of_two_threads_that_wait_for_one_run_the_second_is_refused(entered):
+    held = HeldBack()
+
+    with held.run if entered else contextlib.nullcontext():
+        both = [threading.Thread(target=held.take) for _ in range(2)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+
+    held.assert_one_was_refused_and_the_other_got_all()
+
+
+@executors
+def test_loops_that_take_turns_share_the_results_of_a_run(executor):
+    with Pipeline(range(100)).task(lambda x: x, workers=2).run(executor=executor) as run:
+        first = next(iter(run))
+        pairs = list(zip(run, run, strict=False))
+
+    assert [first, *itertools.chain.from_iterable(pairs)] == list(range(99))
+
+
+def test_an_async_loop_under_with_goes_on_where_a_plain_one_was_left():
+    async def rest(run):
+        return [value async for value in run]
+
+    with Pipeline([list(range(8))]).unbatch().run(executor="inline") as run:
+        first = next(iter(run))
+        others = asyncio.run(rest(run))
+
+    assert [first, *others] == list(range(8))
 
 
 # -- an error ends it ----------------------------------------------------------------------------------------
