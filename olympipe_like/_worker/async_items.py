@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from olympipe_like._worker.coroutines import end_loop, run
+
 
 class AsyncItems(Iterator[Any]):
     """An async iterable as an iterator, on a loop of its own."""
@@ -16,7 +18,7 @@ class AsyncItems(Iterator[Any]):
 
     def __next__(self) -> Any:
         try:
-            return self._loop.run_until_complete(self._items.__anext__())
+            return run(self._loop, self._items.__anext__())
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -24,9 +26,8 @@ class AsyncItems(Iterator[Any]):
         """End the async iterator and its loop."""
         close = getattr(self._items, "aclose", None)
         if close is not None:
-            self._loop.run_until_complete(close())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+            run(self._loop, close())
+        end_loop(self._loop)
 
 
 def aiter_of(datas: Any) -> Any:

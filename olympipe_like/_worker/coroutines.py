@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 CLEAN_UP_SECONDS = 1.0  # for the finally blocks of a coroutine that is cancelled; one that goes on is left behind
 LAST_SECONDS = 0.25  # for what is left on a loop that ends
 
+T = TypeVar("T")
 _Told = asyncio.Future[tuple[Any, BaseException | None]]  # what a coroutine came to
 
 _in_hand: WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[Any]] = WeakKeyDictionary()
@@ -46,11 +50,11 @@ async def attempt(
         except BaseException as raised:  # noqa: BLE001 - anything a function raises is its item's failure
             error = raised
         rest()
-        wait = next(waits, None) if attempts.may_retry(error) else None
-        if wait is None:
+        pause = next(waits, None) if attempts.may_retry(error) else None
+        if pause is None:
             return None, error, tries
         attempts.retried += 1
-        await asyncio.sleep(wait)
+        await asyncio.sleep(pause)
 
 
 class _Cancelled(BaseException):
@@ -109,14 +113,48 @@ def in_hand(worker: asyncio.Task[Any]) -> Any:
     return own.get_coro() if own is not None else None
 
 
+def run(loop: asyncio.AbstractEventLoop, given: Awaitable[T]) -> T:
+    """Return what an awaitable gives on a loop that stands still; in whichever thread that may run."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return loop.run_until_complete(given)
+    # A notebook's own loop, say, runs in this thread, which can run no other meanwhile.
+    task = asyncio.ensure_future(given, loop=loop)
+    found: Future[T] = Future()
+    thread = threading.Thread(
+        target=copy_context().run, args=(_run_there, loop, task, found), name="olympipe-loop", daemon=True
+    )
+    try:
+        thread.start()
+        return found.result()
+    except BaseException:
+        if not found.done():  # Ctrl-C, even while the thread starts; it may never have begun
+            loop.call_soon_threadsafe(task.cancel)
+            wait([found], timeout=2 * CLEAN_UP_SECONDS)
+        raise
+    finally:
+        if found.done():
+            thread.join()
+
+
+def _run_there(loop: asyncio.AbstractEventLoop, task: asyncio.Future[T], found: Future[T]) -> None:
+    try:
+        found.set_result(loop.run_until_complete(task))
+    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        found.set_exception(error)
+
+
 def end_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Close a loop, after all that still waits there was cancelled and had a moment to end."""
+    if loop.is_running():
+        return  # in another thread, with a coroutine that Ctrl-C could not cancel: it is left behind
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
     try:
         if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=LAST_SECONDS))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+            run(loop, asyncio.wait(left, timeout=LAST_SECONDS))
+        run(loop, loop.shutdown_asyncgens())
     finally:
         loop.close()

@@ -123,11 +123,13 @@ class PerItem(Step):
         del leg
         if self.is_async:
             # A coroutine function in a worker that has no loop of its own: one item at a time.
-            if self._loop is None:
-                import asyncio  # takes 20 ms, for those who use it
+            import asyncio  # takes 20 ms, for those who use it
 
+            from olympipe_like._worker.coroutines import run
+
+            if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-            return self._loop.run_until_complete(self.run_async(chunk))
+            return run(self._loop, self.run_async(chunk))
         results: list[Any] = []
         dropped: list[int] = []
         watched = self.watch.active or (self.draws is not None and self.draws.active)

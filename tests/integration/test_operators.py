@@ -7,6 +7,7 @@ import functools
 import math
 import operator
 import os
+import signal
 import threading
 
 import pytest
@@ -229,6 +230,43 @@ def test_inline_runs_everything_in_the_callers_process_and_thread():
 
     assert pipe.wait_for_result(executor="inline") == [1, 2]
     assert set(seen) == {(os.getpid(), threading.get_ident())}
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_inline_runs_coroutines_where_an_event_loop_runs_already(fuse):
+    async def add_one(x):
+        await asyncio.sleep(0)
+        return x + 1
+
+    async def in_a_notebook():
+        pipe = Pipeline(f.AsyncValues(range(20))).task(add_one).task(f.drop_thirds_later)
+        return [pipe.wait_for_result(executor=executor, fuse=fuse) for executor in ("inline", "thread")]
+
+    inline, others = asyncio.run(in_a_notebook())
+
+    assert inline == others
+    assert len(inline) > 10
+
+
+def test_ctrl_c_ends_an_inline_coroutine_where_an_event_loop_runs_already():
+    ended = []
+
+    async def wait(x):
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(x)
+
+    async def in_a_notebook():
+        with pytest.raises(KeyboardInterrupt):
+            Pipeline([7]).task(wait).wait_for_result(executor="inline")
+
+    loop = asyncio.new_event_loop()  # asyncio.run has a mind of its own about Ctrl-C
+    loop.run_until_complete(in_a_notebook())
+    loop.close()
+
+    assert ended == [7]
 
 
 @pytest.mark.parametrize("executor", ["process", "thread"])
