@@ -39,7 +39,7 @@ class Pipeline(Items[T], Groups[T], Selection[T], Branches[T]):
     -----
     The source runs ahead of the consumer by no more than the windows allow. Before each stage, and before the
     consumer, up to ``queue_size`` items wait; by default 256 items, or 8 frames of some milliseconds' work each
-    (at most 32 768 items) where that is more, but not more than about 24 MiB.
+    (at most 32 768 items) where that is more, but not more than about 24 MiB, or three large items up to 48 MiB.
 
     Stages with a function of the user's accept, by keyword, what is to become of an item that fails:
 

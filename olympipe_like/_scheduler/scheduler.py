@@ -140,6 +140,7 @@ class Scheduler:
             in_order_numbers=in_order,
             sizers=sizers,
             window_bytes=NO_LIMIT if spec.queue_size is not None and self._counts_only else self._window_bytes,
+            widens=spec.queue_size is None and self._counts_only,
         )
         parent.outputs.append(edge)
         child.inputs.append(edge)

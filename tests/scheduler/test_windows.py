@@ -129,6 +129,18 @@ def test_few_frames_wait_before_the_cost_of_items_is_known():
     assert run.sources[NUMBERS].pulled <= 1 + START_ITEMS + START_FRAMES * size
 
 
+@pytest.mark.parametrize(("mib", "held"), [(6, 4), (14, 3), (16, 3), (20, 2), (100, 1)])
+@pytest.mark.parametrize("given", [{}, {"memory": 2 * WINDOW_BYTES}])
+def test_a_source_may_send_three_large_frames_unless_memory_is_given(mib, held, given):
+    run = play(n.task(n.source(ENDLESS)), item_seconds=1e-7, item_bytes=mib << 20, **given)
+    strictly = 24 // mib
+
+    run.run_without("answer")
+
+    edge = run.scheduler.stages[run.stage("task")].inputs[0]
+    assert edge.frames == (max(strictly, 1) if given else held)
+
+
 def test_items_that_grow_take_back_what_a_source_was_allowed():
     run = play(n.task(n.source(ENDLESS)), item_seconds=1e-7, item_bytes=10)
     run.pull(NUMBERS, 1)
