@@ -19,7 +19,7 @@ class Engine(Protocol):
     """What carries a run out: in this process, or in a hub."""
 
     balanced: bool  # it has ended, and every item is accounted for
-    is_anothers: bool  # this process is a fork of the one it was begun in
+    left_to_parent: bool  # this process is a fork of the one it was begun in
     marks: deque[Marked]  # where streamers were
 
     def start(self) -> None: ...

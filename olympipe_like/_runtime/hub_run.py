@@ -82,7 +82,7 @@ class HubRun:
         self._over = False
         self._is_given_back = False
         self.balanced = False  # the books are closed, and agree
-        self.is_anothers = False
+        self.left_to_parent = False
         self.marks: deque[wire.Marked] = deque(maxlen=MOST_MARKS)  # where sources were, until somebody takes them
         self._ended = False  # the hub has said its last
         self._early: deque[Message] = deque()  # came while something else was waited for
@@ -301,8 +301,8 @@ class HubRun:
                 self._give_back()
 
     def leave_to_parent(self) -> None:
-        """In a fork of the caller: close its copies of the sockets, without a word to anybody."""
-        self.is_anothers = self._over = self._is_given_back = True
+        """In a fork of the caller: close its copies of the descriptors, without a word to anybody."""
+        self.left_to_parent = self._over = self._is_given_back = True
         self._closing = threading.Lock()  # the parent's may be held by a thread that does not exist here
         for connection in (self._results, *(connection for connection, _ in self._feeds)):
             if connection is not None:
@@ -311,7 +311,9 @@ class HubRun:
             self._host.leave_to_parent()
         if self._hub is not None:
             self._hub.leave_to_parent()
-        self._results = None
+        if self._memory is not None:
+            self._memory.close()
+        self._results = self._memory = None
 
     def _give_back(self) -> None:
         if self._results is not None:

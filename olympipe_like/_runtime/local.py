@@ -119,7 +119,7 @@ class LocalRun:
         self._results: SimpleQueue[tuple[StageId, Chunk] | Dropped | Failure | None] = SimpleQueue()
         self._over = False
         self.balanced = False  # the books are closed, and agree
-        self.is_anothers = False
+        self.left_to_parent = False
         self.marks: deque[Marked] = deque(maxlen=MOST_MARKS)  # where sources were, until somebody takes them
         self._finishing = False
         self._workers: dict[WorkerId, ExecutorName] = {}  # those that have not ended
@@ -188,7 +188,7 @@ class LocalRun:
     def leave_to_parent(self) -> None:
         """In a fork of the caller, where none of the run's threads is; without threads it goes on in both."""
         if not self._inline:
-            self.is_anothers = self._over = True
+            self.left_to_parent = self._over = True
             self._lock = threading.RLock()  # the parent's may be held by one of them
 
     def close(self) -> None:

@@ -18,8 +18,7 @@ from olympipe_like._observe.progress import Progress
 from olympipe_like._observe.report import Report
 from olympipe_like._plan.graph import Node
 from olympipe_like._plan.layout import Layout
-from olympipe_like._runtime.engines import Engine
-from olympipe_like._runtime.engines import open_engines as _open_engines
+from olympipe_like._runtime.engines import Engine, open_engines
 from olympipe_like._runtime.hand import Hand
 from olympipe_like._runtime.local import Dropped, LocalRun, Waiting
 from olympipe_like._runtime.raising import to_error
@@ -127,7 +126,7 @@ class Run(Generic[T_co]):
                     self._letters.use(hub_run.shipped, hub_run.classes)
             else:
                 self._engine = LocalRun(self._layout, inline=self._inline, limits=self._limits)
-            _open_engines.add(self._engine)
+            open_engines.add(self._engine)
             try:
                 self._engine.start()
             except BaseException:
@@ -150,9 +149,9 @@ class Run(Generic[T_co]):
 
         A second call finishes what Ctrl-C broke off in the first: every generator around the results ends with one.
         """
-        if self._closing or (self._closed and self._engine not in _open_engines):
+        if self._closing or (self._closed and self._engine not in open_engines):
             return
-        if self._engine is not None and self._engine.is_anothers:
+        if self._engine is not None and self._engine.left_to_parent:
             self._closed = True
             return
         try:
@@ -162,7 +161,7 @@ class Run(Generic[T_co]):
                 self._ended = monotonic()
             if self._engine is not None:
                 self._engine.close()
-                _open_engines.discard(self._engine)
+                open_engines.discard(self._engine)
         finally:
             self._closing = False
             if self._progress is not None:
@@ -222,7 +221,7 @@ class Run(Generic[T_co]):
         leaf = self._tracker.load(state, over=self._closed)
         if self._engine is not None:  # it has begun where nobody wants it to
             self._engine.close()
-            _open_engines.discard(self._engine)
+            open_engines.discard(self._engine)
             self._engine = self._frames = None
             if self._progress is not None:
                 self._progress.close()
@@ -242,7 +241,7 @@ class Run(Generic[T_co]):
         try:
             engine = self._begin()
             while not self._closed:
-                if engine.is_anothers:
+                if engine.left_to_parent:
                     raise PipelineExecutionError(_ANOTHERS)
                 found = engine.next(self._progress.interval if self._progress is not None else None)
                 self._show_progress()

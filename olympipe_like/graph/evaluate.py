@@ -98,9 +98,8 @@ class _Evaluation:
     def __init__(self, values: Values, callback: Callback | None) -> None:
         self.values, self.callback = values, callback
         self.failed: dict[Operation, NodeFailed] = {}  # a node that two try_ ask for fails once, for both
-        self.refused: PlanTypeError | None = (
-            None  # raised in the end: a try_ must not catch it, and no node is to blame
-        )
+        # Raised in the end: a try_ must not catch it, and no node is to blame.
+        self.refused: PlanTypeError | None = None
 
     def run(self, plan: Plan) -> NodeFailed | None:
         """Evaluate a plan; return the failure that nothing caught."""

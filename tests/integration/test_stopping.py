@@ -18,8 +18,8 @@ import pytest
 from olympipe_like import Pipeline, RunInUse
 from olympipe_like._executors import threads
 from olympipe_like._runtime import hub_client
+from olympipe_like._runtime.engines import open_engines
 from olympipe_like._runtime.hub_run import HubRun
-from olympipe_like._runtime.run import _open_engines as open_engines
 
 executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
 SOON = 5.0  # seconds, on a busy machine; the library itself takes some hundredths
@@ -854,3 +854,14 @@ def test_a_fork_of_the_program_cannot_take_the_items_of_its_runs_but_can_run_oth
     assert first.startswith("this process is a fork of the one in which the run began")
     assert first.endswith("['1']")
     assert rest == ["2999", "True ['0', '1', '2']"]
+
+
+def test_a_fork_of_the_program_keeps_no_descriptor_of_its_runs(script):
+    child = """
+        paths = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        mine = [os.readlink(path) for path in paths if os.path.exists(path)]  # not the one that listed them
+        print([each for each in mine if "memfd" in each or "socket" in each], flush=True)
+    """
+    done = script.finish(script.start(FORKED.format(child=child.strip(), executor="process")))
+
+    assert done.stdout.splitlines() == ["[]", "2999", "True ['0', '1', '2']"]
