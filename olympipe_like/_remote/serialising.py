@@ -17,8 +17,9 @@ from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._remote.msgpack_items import msgpack_functions
 from olympipe_like._transport import codec
 from olympipe_like._transport import messages as wire
+from olympipe_like._transport.buffers import Buffer
 from olympipe_like._transport.callables import pack, unpack
-from olympipe_like._transport.codec import Buffer, DecodingError, EncodingError
+from olympipe_like._transport.codec import DecodingError, EncodingError
 
 MSGPACK, BYTES = b"msgpack", b"bytes"  # what terms say instead of functions
 _ITEM, _PROBLEM = b"v", b"e"

@@ -5,26 +5,24 @@ Knows bytes. Does not know sockets, shared memory or what the items mean.
 
 from __future__ import annotations
 
-import copyreg
 import io
 import pickle
-import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from olympipe_like._transport import array_frames
+from olympipe_like._transport import raw_frames
+from olympipe_like._transport.buffers import Buffer, own
 from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
 from olympipe_like._transport.one_by_one import Builder
+from olympipe_like._transport.out_of_band import dumps
 
 OUT_OF_BAND_BYTES = 4096
 """Smaller buffers are cheaper inside the pickle: each one outside costs an allocation and a vector."""
 
 SAMPLE_ABOVE = 256
 _UNCHANGING = frozenset({int, float, complex, bool, str, bytes, type(None), range})
-
-Buffer = bytes | bytearray | memoryview
 
 
 class EncodingError(Exception):
@@ -110,15 +108,20 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
         return _instead.encode(items, rest)
     rest = _plain(rest)
     try:
-        if len(items) <= SAMPLE_ABOVE and _UNCHANGING.issuperset(map(type, items)):
+        if len(items) <= SAMPLE_ABOVE and _UNCHANGING.issuperset(map(type, items)) and not _are_large(items):
             return [pickle.dumps((rest, items), protocol=5)]
-        if (parts := array_frames.encode(items, rest, OUT_OF_BAND_BYTES)) is not None:
+        if (parts := raw_frames.encode(items, rest, OUT_OF_BAND_BYTES)) is not None:
             return parts
         if not _has_repeats(items):
             return _with_buffers((rest, items))
     except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
         pass
     return [pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)]
+
+
+def _are_large(items: list[Any]) -> bool:
+    """Whether they are bytes that a pickle would copy for long; judged by the first of them."""
+    return type(items[0]) is bytes and len(items[0]) >= OUT_OF_BAND_BYTES
 
 
 def _plain(rest: Any) -> Any:
@@ -163,7 +166,7 @@ def _with_buffers(value: object) -> list[Buffer]:
         buffers.append(raw)
         return False
 
-    return [_dumps(value, keep_outside), *buffers]
+    return [dumps(value, keep_outside), *buffers]
 
 
 def _has_repeats(items: list[Any]) -> bool:
@@ -176,50 +179,12 @@ def _has_repeats(items: list[Any]) -> bool:
     return not _UNCHANGING.issuperset(map(type, sample)) and len(set(map(id, items))) < len(items)
 
 
-def _dumps(value: object, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> bytes:
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return pickle.dumps(value, protocol=5, buffer_callback=buffer_callback)
-    file = io.BytesIO()
-    pickler = pickle.Pickler(file, protocol=5, buffer_callback=buffer_callback)
-    pickler.dispatch_table = {**copyreg.dispatch_table, numpy.ndarray: _reduce_array}
-    pickler.dump(value)
-    return file.getvalue()
-
-
-def _reduce_array(array: Any) -> Any:
-    """Reduce a numpy array so that the receiver's is its own to write to, even where the sender's is read-only.
-
-    One with gaps is copied without them; numpy would put its bytes inside the pickle, which costs two copies more.
-    """
-    if not array.flags.forc:
-        array = array.copy()
-    elif not array.flags.writeable:
-        array = _as_writable(array) if array.nbytes and not array.dtype.hasobject else array.copy()
-    return array.__reduce_ex__(5)
-
-
-class _Open:
-    """Offers the bytes of a read-only array to numpy as if they might be written to, which pickle does not do."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array  # lives as long as this does
-        address, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {"data": (address, False), "shape": (array.nbytes,), "typestr": "|u1", "version": 3}
-
-
-def _as_writable(array: Any) -> Any:
-    """Return a contiguous array over the bytes of one that is read-only: pickle would tell the receiver that it was."""
-    order = "C" if array.flags.c_contiguous else "F"
-    return sys.modules["numpy"].asarray(_Open(array)).view(array.dtype).reshape(array.shape, order=order)
-
-
 def _encode_one_by_one(items: list[Any]) -> list[bytes]:
     blobs = []
     for index, item in enumerate(items):
         try:
             try:
-                blob = _dumps(item, _keep_inside)
+                blob = dumps(item, _keep_inside)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 # Lambdas, local classes and the like travel by value; what even that refuses keeps its first error.
                 try:
@@ -238,10 +203,12 @@ def decode(
     begin: Callable[[int], bool] | None = None,
     *,
     read_only: bool = False,
+    borrowed: bool = False,
 ) -> tuple[list[Any], Any]:
     """Return what `encode` was given: items, rest.
 
-    ``read_only``: numpy arrays that are built over bytes cannot be written to, wherever their bytes are.
+    ``read_only``: numpy arrays that are built over bytes cannot be written to, wherever their bytes are. ``borrowed``:
+    the bytes are another's; what items keep of them is copied, once.
 
     ``begin`` is told each item's number before that is built, and says whether it shall be; in the place of one that is
     not there is None. It is not asked about items that run nobody's code.
@@ -251,14 +218,16 @@ def decode(
     DecodingError
         If an item cannot be rebuilt.
     """
-    if _instead is not None:
-        return _instead.decode(data, buffers, begin)
-    if array_frames.is_one(data):
+    if _instead is None and raw_frames.is_one(data):
         try:
-            items, rest = array_frames.decode(data, buffers, read_only=read_only)
+            items, rest = raw_frames.decode(data, buffers, read_only=read_only, borrowed=borrowed)
             return items, _unplain(rest)
         except Exception as error:
             raise DecodingError(0, [], None) from error
+    if borrowed:
+        buffers = [own(buffer) for buffer in buffers]
+    if _instead is not None:
+        return _instead.decode(data, buffers, begin)
     try:
         if begin is not None:
             rest, items = (_PlainViewReader if read_only else _PlainReader).read(data, buffers)
@@ -318,7 +287,7 @@ class _ViewReader(pickle.Unpickler):
 
 def _view(from_buffer: Callable[..., Any], buffer: Buffer, *how: Any) -> Any:
     """Return what numpy makes of a buffer that cannot be written to."""
-    return array_frames.aligned(from_buffer(memoryview(buffer).toreadonly(), *how))
+    return raw_frames.aligned(from_buffer(memoryview(buffer).toreadonly(), *how))
 
 
 class _PlainReader(pickle.Unpickler):

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from olympipe_like._transport.buffers import Buffer
 from olympipe_like._transport.packing import pack, unpack
 
 _HEADER = struct.Struct("!IQ")  # length of the pickled message, length of the payload behind it
@@ -16,7 +17,6 @@ _READ_BYTES = 1 << 16  # below glibc's threshold for mapping fresh memory at eve
 _COPY_BYTES = 1 << 14  # payloads up to this size are cheaper copied behind the message than sent as vectors
 _MAX_VECTORS = 512  # buffers handed to one sendmsg; Linux takes 1024
 
-Buffer = bytes | bytearray | memoryview
 Message = tuple[Any, bytearray | None]
 
 

@@ -1,8 +1,8 @@
 """Shared memory of one run: a memfd that writers write to and readers read from, in slots the hub grants.
 
 A memfd has no name in /dev/shm and is not limited by its size, and nothing of it is left after any kill. Who writes
-has the kernel set memory aside first, so that lack of space is an OSError, never a SIGBUS; the receiver's arrays are
-its own, unless it wants none (`views`).
+has the kernel set memory aside first, so that lack of space is an OSError, never a SIGBUS; who reads copies what it
+keeps, unless it wants nothing of its own (`views`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 from collections import deque
 from collections.abc import Sequence
 from mmap import PROT_READ, PROT_WRITE, mmap
 
-from olympipe_like._transport.codec import Buffer
+from olympipe_like._transport.buffers import Buffer, room, split
 
 INLINE_BYTES = 1 << 16
 """Frames up to this size travel inside the message: two copies through a socket cost less than a grant."""
@@ -103,21 +102,14 @@ class Memory:
             start += view.nbytes
 
     def read(self, offset: int, lengths: Sequence[int]) -> list[Buffer]:
-        """Return the parts of a slot as buffers of the reader's own."""
+        """Return the parts of a slot: to be looked at, and what is kept to be copied, before it is given back."""
         total = sum(lengths)
         segment = self._segment(offset, total)
         if segment is None:
             return read(self.descriptor, offset, lengths)
         _populate(segment, offset, total, self._read)
-        parts: list[Buffer] = []
         start = offset % SEGMENT_BYTES
-        with memoryview(segment) as whole:
-            for length in lengths:
-                part = _buffer(length)
-                memoryview(part)[:] = whole[start : start + length]
-                parts.append(part)
-                start += length
-        return parts
+        return split(memoryview(segment)[start : start + total], lengths)
 
     def look(self, offset: int, nbytes: int) -> mmap | None:
         """Return a mapping for reading only that holds these bytes, ``offset % SEGMENT_BYTES`` behind its beginning.
@@ -193,7 +185,7 @@ def write(descriptor: int, offset: int, parts: Sequence[Buffer]) -> None:
 
 def read(descriptor: int, offset: int, lengths: Sequence[int]) -> list[Buffer]:
     """Return the parts as buffers of the reader's own."""
-    parts = [_buffer(length) for length in lengths]
+    parts = [room(length) for length in lengths]
     views = [memoryview(part).cast("B") for part in parts]
     while views:
         got = os.preadv(descriptor, views[:_MAX_VECTORS], offset)
@@ -205,15 +197,6 @@ def read(descriptor: int, offset: int, lengths: Sequence[int]) -> list[Buffer]:
         if got:
             views[0] = views[0][got:]
     return parts
-
-
-def _buffer(length: int) -> Buffer:
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and length >= 1 << 16:
-        # Uninitialised: a bytearray would be filled with zeros first, a third of the cost of reading.
-        view: memoryview = numpy.empty(length, numpy.uint8).data
-        return view
-    return bytearray(length)
 
 
 class Slots:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from olympipe_like._transport.codec import Buffer
+from olympipe_like._transport.buffers import Buffer, split
 from olympipe_like._transport.store import SEGMENT_BYTES, Memory
 
 
@@ -44,13 +44,8 @@ class Views:
         # still read a view of it after it was said to be gone.
         number, self._next = self._next, self._next + 1
         self._looks[number] = offset, weakref.ref(whole, partial(self._end, number))
-        view = memoryview(whole)
-        parts: list[Buffer] = []
-        start = 0
-        for length in lengths:
-            parts.append(view[start : start + length])
-            start += length
-        return parts[0], parts[1:]
+        data, *buffers = split(whole, lengths)
+        return data, buffers
 
     def holds(self, offset: int | None, lengths: Sequence[int], parts: Sequence[Buffer]) -> bool:
         """Whether a pickle and the buffers outside it are what is in a slot that is looked at.

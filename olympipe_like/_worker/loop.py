@@ -15,8 +15,8 @@ from olympipe_like._model.failure import SOME_READING, Failure
 from olympipe_like._model.identity import Path, WorkerId
 from olympipe_like._plan.operators import Source
 from olympipe_like._plan.segment import Label, Segment
+from olympipe_like._transport.buffers import Buffer
 from olympipe_like._transport.callables import install_main, unpack
-from olympipe_like._transport.codec import Buffer
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.messages import Answered, Broken, Drop, GoOn, Ready, Restore, Run, Stop
 from olympipe_like._transport.progress_cell import ProgressCell

@@ -12,7 +12,8 @@ from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import NO_STAGE, Path
 from olympipe_like._plan.segment import Label
 from olympipe_like._transport import store
-from olympipe_like._transport.codec import Buffer, DecodingError, are_pickled, decode
+from olympipe_like._transport.buffers import Buffer, own, split
+from olympipe_like._transport.codec import DecodingError, are_pickled, decode
 from olympipe_like._transport.connection import Connection, size_of
 from olympipe_like._transport.messages import (
     Allow,
@@ -38,23 +39,14 @@ _ALIGNED = 64
 
 
 def open_parcel(parcel: Parcel, payload: bytearray | None, memory: store.Memory | None) -> tuple[Buffer, list[Buffer]]:
-    """Return a frame's pickle and the buffers outside it."""
+    """Return a frame's pickle and the buffers outside it, as views of where they came."""
     if parcel.offset is not None:
         assert memory is not None
         data, *buffers = memory.read(parcel.offset, parcel.lengths)
-        return data, buffers
-    assert payload is not None
-    if len(parcel.lengths) == 1:
-        return payload, []
-    parts: list[Buffer] = []
-    start = 0
-    view = memoryview(payload)
-    for index, length in enumerate(parcel.lengths):
-        part = view[start : start + length]
-        # Buffers become the receiver's arrays; each gets memory of its own, so that none keeps the others alive.
-        parts.append(bytearray(part) if index else part)
-        start += length
-    return parts[0], parts[1:]
+    else:
+        assert payload is not None
+        data, *buffers = split(payload, parcel.lengths)
+    return data, buffers
 
 
 def unpack_chunk(
@@ -84,9 +76,11 @@ def unpack_chunk(
     look = views.look(parcel.offset, parcel.lengths) if views is not None and parcel.lent else None
     data, buffers = look if look is not None else open_parcel(parcel, payload, memory)
     if views is not None:
-        buffers = [memoryview(buffer).toreadonly() for buffer in buffers]
+        kept = buffers if look is not None else map(own, buffers)
+        buffers = [memoryview(buffer).toreadonly() for buffer in kept]
     try:
-        items, columns = decode(data, buffers, each, read_only=views is not None)
+        # Each item gets memory of its own, so that none keeps the others, or the slot.
+        items, columns = decode(data, buffers, each, read_only=views is not None, borrowed=views is None)
     except DecodingError as error:
         whole = Chunk(error.items, tuple(column[: error.index] for column in error.rest or ()), upto)
         path = tuple(column[error.index] for column in error.rest) if error.rest else None

@@ -14,7 +14,8 @@ from olympipe_like._model.start import BEGINNING
 from olympipe_like._plan import operators as ops
 from olympipe_like._plan import reshaping
 from olympipe_like._plan.segment import Label, Segment
-from olympipe_like._transport.codec import Buffer, are_pickled
+from olympipe_like._transport.buffers import Buffer
+from olympipe_like._transport.codec import are_pickled
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.attempts import Attempts, Poisoned
 from olympipe_like._worker.chunk import Chunk, from_paths, join, nothing

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.options import Skip
 from olympipe_like._plan.segment import Label
-from olympipe_like._transport.codec import Buffer, EncodingError, encode
+from olympipe_like._transport.buffers import Buffer
+from olympipe_like._transport.codec import EncodingError, encode
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like._worker.chunk import Chunk
 

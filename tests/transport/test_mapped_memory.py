@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olympipe_like._transport import store
+from olympipe_like._transport.codec import decode, encode
 from olympipe_like._transport.store import SEGMENT_BYTES, Memory, Slots
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there is no memfd here")
@@ -97,16 +98,21 @@ def test_a_slot_given_to_the_system_meanwhile_has_memory_set_aside_again(descrip
     assert memory.read(0, [len(part) for part in PARTS]) == PARTS
 
 
-def test_what_a_reader_got_is_its_own(descriptor):
+ITEMS = [bytes(range(256)) * 1000, bytearray(range(256)) * 1000, {"a list keeps pickle at it": [b"x" * 70_000]}]
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=["bytes", "bytearray", "in a list"])
+def test_what_a_reader_keeps_is_its_own(descriptor, item):
     memory = Memory(descriptor)
-    memory.write(0, PARTS)
-    got = memory.read(0, [len(part) for part in PARTS])
+    parts = encode([item], ())
+    lengths = [memoryview(part).nbytes for part in parts]
+    memory.write(0, parts)
 
-    memory.write(0, [bytes(len(part)) for part in PARTS])
-    memoryview(got[3])[0] = 7
+    data, *buffers = memory.read(0, lengths)
+    (got,), _ = decode(data, buffers, borrowed=True)
+    memory.write(0, [bytes(sum(lengths))])
 
-    assert bytes(got[1]) == PARTS[1]
-    assert bytes(memory.read(0, [6])[0]) == bytes(6)
+    assert got == item
 
 
 def test_a_longer_frame_may_follow_in_a_slot(descriptor):

@@ -1,9 +1,10 @@
-"""Frames of arrays arrive as they were sent, whatever arrays, tuples and dicts they are made of."""
+"""Frames of arrays and large bytes arrive as they were sent, whatever tuples and dicts they are parts of."""
 
 from __future__ import annotations
 
 import enum
 import pickle
+import sys
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olympipe_like import Pipeline
-from olympipe_like._transport import array_frames
+from olympipe_like._transport import raw_frames
 from olympipe_like._transport.codec import DecodingError, decode, encode
 
 numpy = pytest.importorskip("numpy")
@@ -26,9 +27,9 @@ def travelled(items, *, read_only=False):
     return decode(bytes(data), [bytearray(buffer) for buffer in buffers], read_only=read_only)
 
 
-def is_of_arrays(items):
-    """Return whether a frame needs no pickle of its arrays."""
-    return array_frames.is_one(encode(items, (range(len(items)),))[0])
+def is_raw(items):
+    """Return whether a frame needs no pickle of its arrays and bytes."""
+    return raw_frames.is_one(encode(items, (range(len(items)),))[0])
 
 
 def arrays_in(item):
@@ -81,9 +82,12 @@ def frames(draw):
     """Items of one form, or nearly."""
     kind = st.sampled_from(TYPES).map(st.just)
     values = st.one_of(st.integers(), st.text(max_size=3), st.none(), st.booleans(), st.floats(allow_nan=False))
+    sizes = st.integers(0, 9000)
+    blobs = sizes.map(bytes) | sizes.map(bytearray) | sizes.map(bytes)
     leaf = st.one_of(
         kind.map(lambda types: arrays(types=types)),
         st.just(arrays()),
+        st.just(blobs),
         st.just(values),
         st.just(st.integers().map(lambda number: numpy.int64(number % 1000))),
         st.just(st.lists(st.integers(), max_size=2)),
@@ -132,14 +136,19 @@ FORMS = {
     "with labels": [(LARGE, 1, "cat"), (LARGE + 1, numpy.float32(2), None)],
     "named": [{"image": LARGE, "boxes": SMALL, "id": 7}, {"image": LARGE + 1, "boxes": SMALL + 1, "id": None}],
     "nested": [(SMALL, {"mask": (LARGE, b"raw")}), (SMALL + 1, {"mask": (LARGE + 1, b"")})],
+    "bytes": [bytes(5000), bytes(9000)],
+    "a few of them short": [bytes(5000), b"short", bytes(9000)],
+    "bytes and where they are from": [("a.jpg", bytes(5000)), ("b.jpg", bytes(9000))],
+    "bytearrays": [bytearray(5000), bytearray(9000)],
+    "bytes beside arrays": [{"raw": bytes(5000), "image": LARGE}, {"raw": bytes(9000), "image": LARGE + 1}],
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_frames_of_arrays_need_no_pickle_of_arrays(form):
+def test_frames_of_one_form_need_no_pickle_of_arrays_and_bytes(form):
     items = FORMS[form]
 
-    assert is_of_arrays(items)
+    assert is_raw(items)
     for each in zip(travelled(items)[0], items, strict=True):
         assert_same(*each)
 
@@ -161,11 +170,16 @@ class Key(str, enum.Enum):
     IMAGE = "image"
 
 
+class Digest(bytes):
+    """Bytes of the user's."""
+
+
+BLOB = bytes(9000)
 SHARED = {"camera": 1}
 OTHERS = {
     "with metadata": [numpy.zeros(3, numpy.dtype("f8", metadata={"unit": "m"}))],
     "keys that are only equal": [{"image": SMALL}, {Key.IMAGE: SMALL + 1}],
-    "with more parts than are looked at": [(SMALL, *range(array_frames.MOST_PARTS))],
+    "with more parts than are looked at": [(SMALL, *range(raw_frames.MOST_PARTS))],
     "deeper than is looked at": [((((SMALL,),),),)],
     "a dict in two places": [{"image": SMALL, "taken": SHARED, "sent": SHARED}],
     "no array": [(1, 2)],
@@ -184,14 +198,22 @@ OTHERS = {
     "dicts with other keys": [{"a": SMALL}, {"b": SMALL + 1}],
     "the same twice": [LARGE, LARGE],
     "the same twice in one": [(LARGE, LARGE)],
+    "short bytes": [b"a", b"b"],
+    "mostly short bytes": [bytes(5000), b"b"],
+    "an empty one among large ones": [bytes(9000), b""],
+    "short bytearrays": [bytearray(1)],
+    "the same bytes twice": [BLOB, BLOB],
+    "the same bytes with each": [(0, BLOB), (1, BLOB)],
+    "bytes and bytearrays": [bytes(9000), bytearray(9000)],
+    "bytes of the user's type": [Digest(9000)],
 }
 
 
 @pytest.mark.parametrize("form", OTHERS)
-def test_what_else_has_arrays_is_pickled(form):
+def test_what_else_there_is_is_pickled(form):
     items = OTHERS[form]
 
-    assert not is_of_arrays(items)
+    assert not is_raw(items)
     found, _ = travelled(items)
     assert str(found) == str(items)
     assert type(found[0]) is type(items[0])
@@ -201,6 +223,19 @@ def test_two_parts_that_are_one_array_stay_one():
     ((one, other),), _ = travelled([(LARGE, LARGE)])
 
     assert one is other
+
+
+def test_the_same_bytes_in_many_items_are_sent_once():
+    parts = encode([(number, BLOB) for number in range(100)], ())
+
+    assert sum(memoryview(part).nbytes for part in parts) < 2 * len(BLOB)
+
+
+def test_bytes_need_no_numpy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)  # to import it is an error
+
+    assert is_raw([BLOB])
+    assert travelled([BLOB])[0] == [BLOB]
 
 
 def test_two_parts_that_are_one_dict_stay_one():
