@@ -24,9 +24,9 @@ def own(data: Buffer) -> Buffer:
 
 def room(length: int) -> Buffer:
     """Return memory for so many bytes."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and length >= 1 << 16:
+    empty = getattr(sys.modules.get("numpy"), "empty", None)  # not there while another thread imports it
+    if empty is not None and length >= 1 << 16:
         # Uninitialised: a bytearray would be filled with zeros first, a third of the cost of a copy.
-        view: memoryview = numpy.empty(length, numpy.uint8).data
+        view: memoryview = empty(length, "u1").data
         return view
     return bytearray(length)

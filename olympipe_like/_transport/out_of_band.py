@@ -1,4 +1,4 @@
-"""Pickles with large bytes beside them: of numpy arrays so that what arrives may be written to, of pictures, too."""
+"""Pickles with large bytes beside them: of numpy arrays so that what arrives may be written to, of images, tensors."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 
 def dumps(value: object, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> bytes:
     """Return a pickle of protocol 5; the callback says of each large buffer whether it belongs inside."""
-    numpy, pillow = sys.modules.get("numpy"), sys.modules.get("PIL.Image")
-    if numpy is None and pillow is None:
+    # Another thread may be importing one of the modules: then there are no such items yet.
+    reducers: dict[Any, Any] = {
+        getattr(sys.modules.get(module), name, None): reduce for module, name, reduce in _REDUCERS
+    }
+    if reducers.keys() == {None}:
         return pickle.dumps(value, protocol=5, buffer_callback=buffer_callback)
     file = io.BytesIO()
     pickler = pickle.Pickler(file, protocol=5, buffer_callback=buffer_callback)
-    table = pickler.dispatch_table = copyreg.dispatch_table.copy()
-    if numpy is not None:
-        table[numpy.ndarray] = _reduce_array
-    if pillow is not None:
-        table.setdefault(pillow.Image, _reduce_image)
+    pickler.dispatch_table = {**reducers, **copyreg.dispatch_table}
     pickler.dump(value)
     return file.getvalue()
 
@@ -64,3 +64,25 @@ def _image(make: Callable[..., Any], args: tuple[Any, ...], state: list[Any]) ->
     image = make(*args)
     image.__setstate__(state)
     return image
+
+
+def _reduce_tensor(tensor: Any) -> Any:
+    """Reduce a torch tensor to an array, if that is all of it; torch's own way takes 0.1 ms and two copies more."""
+    if vars(tensor) or any(name is not None for name in tensor.names):
+        return tensor.__reduce_ex__(5)
+    try:
+        return _tensor, (tensor.resolve_conj().resolve_neg().numpy(),)  # torch 1.12 loses that it is conjugated
+    except (TypeError, RuntimeError):  # of a graph, a device, a type or a layout that numpy does not know
+        return tensor.__reduce_ex__(5)
+
+
+def _tensor(array: Any) -> Any:
+    torch = import_module("torch")  # whoever is sent tensors needs it
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+_REDUCERS = (
+    ("numpy", "ndarray", _reduce_array),
+    ("PIL.Image", "Image", _reduce_image),
+    ("torch", "Tensor", _reduce_tensor),
+)

@@ -49,8 +49,9 @@ class _Taken:
     """What was taken of the items of a frame, place by place."""
 
     def __init__(self, numpy: Any, least: int) -> None:
-        self._array = numpy.ndarray if numpy is not None else None
-        self._scalars = (numpy.number, numpy.bool_) if numpy is not None else ()
+        # Another thread may be importing it: then there are no arrays yet.
+        self._array = getattr(numpy, "ndarray", None)
+        self._scalars = getattr(numpy, "number", ()), getattr(numpy, "bool_", ())
         self._least = least
         self.single: list[Any] = []  # must not be there twice
         self.places: list[tuple[Sequence[Any], bool]] = []  # the arrays or bytes of each, and whether they are small

@@ -809,7 +809,8 @@ def test_ctrl_c_in_an_inline_run_is_ctrl_c_whatever_is_at_work(fuse):
 
 
 FORKED = """
-    import os, sys
+    import os, sys, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later: of any fork of a program with threads
     from olympipe_like import Pipeline, PipelineExecutionError
 
     def child(results):
