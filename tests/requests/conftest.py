@@ -28,9 +28,9 @@ def address() -> str:
 
 
 @pytest.fixture
-def broker(address: str, no_gateway_is_left: None) -> Iterator[Broker]:
-    """Return a broker that runs, with short patience."""
-    with Broker(address, lost_after=1.0, reconnect_for=3.0) as made:
+def broker(request: pytest.FixtureRequest, address: str, no_gateway_is_left: None) -> Iterator[Broker]:
+    """Return a broker that runs, with patience for so many seconds as the test says: mostly few."""
+    with Broker(address, lost_after=1.0, reconnect_for=getattr(request, "param", 3.0)) as made:
         yield made
 
 

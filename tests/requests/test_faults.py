@@ -97,6 +97,7 @@ def test_a_request_may_be_slower_than_any_time_limit(broker, work):
     assert list(broker.imap([4, 0])) == [4, 0]
 
 
+@pytest.mark.parametrize("broker", [30.0], indirect=True)  # so long may the next worker take to come
 def test_a_request_that_kills_its_workers_fails_in_its_place(broker, work):
     def die(number):
         if number == 3:
