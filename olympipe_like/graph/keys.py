@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import hashlib
 import struct
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -89,6 +91,14 @@ def _name(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _is_numpy(value: Any, *path: str) -> bool:
+    """Whether a value is of a class of numpy; what only behaves like it may be more than its bytes."""
+    found: Any = sys.modules.get("numpy")  # None, or half imported: then there is no value of it
+    for name in path:
+        found = getattr(found, name, None)
+    return isinstance(found, type) and isinstance(value, found)
+
+
 def _object_parts(value: Any, digest: Callable[[Any], bytes]) -> Iterator[bytes]:
     if isinstance(value, type):
         yield digest(_name(value))
@@ -104,12 +114,17 @@ def _object_parts(value: Any, digest: Callable[[Any], bytes]) -> Iterator[bytes]
     elif isinstance(value, types.BuiltinFunctionType):
         owner = value.__self__
         yield digest((value.__qualname__, value.__module__, None if isinstance(owner, types.ModuleType) else owner))
-    elif hasattr(value, "dtype") and hasattr(value, "tobytes") and not value.dtype.hasobject:
-        # Arrays and numbers of numpy. Their pickle depends on the memory layout; the values do not.
+    elif _is_numpy(value, "ma", "MaskedArray"):
+        yield digest((value.data, value.mask, getattr(value, "fill_value", None)))  # numpy.ma.masked has none
+    elif (_is_numpy(value, "ndarray") or _is_numpy(value, "generic")) and not value.dtype.hasobject:
+        # Their pickle depends on the memory layout; the values do not.
         yield digest((value.dtype.str if value.dtype.names is None else value.dtype.descr, value.shape))
         yield value.tobytes()
+        if type(value).__module__.partition(".")[0] != "numpy":
+            yield digest(getattr(value, "__dict__", None))  # of an array with a unit, the unit
     else:
-        reduced = value.__reduce_ex__(4)
+        reduce = copyreg.dispatch_table.get(type(value))
+        reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
         if isinstance(reduced, str):
             yield digest((getattr(value, "__module__", None), reduced))
             return

@@ -9,6 +9,7 @@ import logging
 import operator
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -268,6 +269,42 @@ def test_equal_arrays_give_one_key_however_they_lie_in_memory():
         stable_key(array) == stable_key(np.asfortranarray(array)) == stable_key(np.arange(12)[::2].reshape(2, 3) // 2)
     )
     assert stable_key(array) != stable_key(array.T)
+
+
+class Measured(np.ndarray):
+    """An array with a unit."""
+
+    def __new__(cls, values, unit):
+        made = np.asarray(values).view(cls)
+        made.unit = unit
+        return made
+
+
+class Quantity:
+    """Values with a unit; for all else it asks the values."""
+
+    def __init__(self, values, unit):
+        self.values, self.unit = values, unit
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.__dict__["values"], name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Measured([1.0, 2.0], "m"), Measured([1.0, 2.0], "km")),
+        (Quantity(np.ones(2), "m"), Quantity(np.ones(2), "km")),
+        (np.ma.array([1, 2], mask=[False, True]), np.ma.array([1, 999999])),
+        (np.add, np.subtract),
+        (re.compile("a"), re.compile("a", re.IGNORECASE)),
+    ],
+)
+def test_what_is_more_than_its_bytes_and_what_pickle_was_told_of_have_keys_of_their_own(one, other):
+    assert stable_key(one) == stable_key(pickle.loads(pickle.dumps(one))) or isinstance(one, Measured)
+    assert stable_key(one) != stable_key(other)
 
 
 def test_a_function_with_another_body_default_or_captured_value_gives_another_key():
