@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,7 @@ from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.graph.graph import Graph
 from olympipe_like.graph.operation import Operation
 from olympipe_like.graph.plan import make_plan
-from olympipe_like.graph.templates import nodes_in
+from olympipe_like.graph.templates import asked_in
 
 Inputs = str | Operation | Sequence["str | Operation"] | Callable[[Any], Mapping[Any, Any]] | None
 
@@ -59,14 +59,16 @@ def _inputs(
         chosen = graph.node(inputs)
     elif isinstance(inputs, (list, tuple)):
         chosen = tuple(graph.node(each) for each in inputs)
+        if len(set(chosen)) < len(chosen):
+            raise PlanError(f"{where}: a node is among the inputs twice: {_list([node.name for node in chosen])}")
     elif callable(inputs):
         return inputs
     else:
         raise PlanTypeError(
             f"{where}: inputs must be a node, a name, several of them, or a function, got {type(inputs).__name__}"
         )
-    given = frozenset(nodes_in(chosen))
-    steps = make_plan(tuple(nodes_in(graph.resolve(fetches))), given).steps
+    given = (chosen,) if isinstance(chosen, Operation) else chosen
+    steps = make_plan(tuple(asked_in(graph.resolve(fetches))), frozenset(given)).steps
     missing = [node.name for node, _ in steps if node._definition.kind == "placeholder"]
     if missing:
         raise PlanError(
@@ -103,7 +105,7 @@ class GraphFunction:
         self, graph: Graph, fetches: Any, inputs: Operation | tuple[Operation, ...] | Callable[[Any], Any]
     ) -> None:
         self.graph, self.fetches, self._inputs = graph, fetches, inputs
-        self.__name__ = ", ".join(node.name for node in nodes_in(fetches))  # what a stage is called
+        self.__name__ = ", ".join(node.name for node in asked_in(fetches))  # what a stage is called
 
     def __call__(self, item: Any) -> Any:
         """Return what is fetched for an item."""
@@ -115,6 +117,8 @@ class GraphFunction:
         if type(inputs) is Operation:
             return {inputs: item}
         if isinstance(inputs, tuple):
+            if type(item) is not tuple:
+                self._check(item)
             values = tuple(islice(item, len(inputs) + 1))
             if len(values) != len(inputs):
                 raise ValueError(self._mismatch(len(values)))
@@ -124,17 +128,32 @@ class GraphFunction:
             raise TypeError(f"inputs must return a mapping of nodes or names to values, got {type(found).__name__}")
         return dict(found)
 
+    def _check(self, item: Any) -> None:
+        """Refuse an item whose values cannot be told apart by their places."""
+        if isinstance(item, Mapping):
+            advice = "whose values have names: give inputs=dict, or a function that returns such a mapping"
+        elif isinstance(item, set | frozenset):
+            advice = "which has no order; make it a list or a mapping before"
+        elif not isinstance(item, Iterable) and not hasattr(type(item), "__getitem__"):
+            advice = "which is one value; where an item is itself the value of one node, give that node and no list"
+        else:
+            return
+        raise TypeError(f"{self._wanted()}, and the item is of type {type(item).__name__}, {advice}")
+
     def _mismatch(self, count: int) -> str:
         assert isinstance(self._inputs, tuple)
         wanted = len(self._inputs)
         found = f"more than {wanted}" if count > wanted else str(count)
-        names = _list([each.name for each in self._inputs])
-        text = f"inputs are {wanted} nodes ({names}), and the item has {found} values"
+        text = f"{self._wanted()}, and the item has {found} values"
         return (
             f"{text}; where an item is itself the value of one node, give that node and no list"
             if wanted == 1
             else text
         )
+
+    def _wanted(self) -> str:
+        assert isinstance(self._inputs, tuple)
+        return f"inputs are {len(self._inputs)} nodes ({_list([each.name for each in self._inputs])})"
 
     def __repr__(self) -> str:
         return f"<graph function {self.__name__!r}>"

@@ -15,7 +15,7 @@ from olympipe_like.graph.drawing import Box, boxes, dot, mermaid
 from olympipe_like.graph.evaluate import Callback, evaluate
 from olympipe_like.graph.operation import Definition, Operation, check_name
 from olympipe_like.graph.plan import Plan, all_behind, make_plan, needs
-from olympipe_like.graph.templates import fill, nodes_in, rebuild
+from olympipe_like.graph.templates import answer, asked_in, nodes_in, rebuild
 
 MOST_PLANS = 256  # kept for a graph; who asks for ever other nodes pays with time for planning, not with memory
 
@@ -181,8 +181,8 @@ class Graph:
         Parameters
         ----------
         fetches : Operation, str, list, tuple or dict
-            A node or its name gives its value; a list or tuple of such gives a tuple, a dict gives a dict. They may
-            be nested.
+            A node or its name gives its value; a list or tuple of such gives a tuple, a dict gives a dict with the same
+            keys. They may be nested.
         context : mapping, optional
             Values by node or name, for placeholders or any other nodes: those are not evaluated, nor what only they
             need. If it is a dict, the value of every node evaluated is put into it, with the node as key.
@@ -218,9 +218,9 @@ class Graph:
         asked = fetches if type(fetches) is Operation and fetches._graph is self else self.resolve(fetches)
         known = self._known(context, values)
         given = frozenset([key for key in known if type(key) is Operation])
-        targets = (asked,) if type(asked) is Operation else tuple(nodes_in(asked))
+        targets = (asked,) if type(asked) is Operation else tuple(asked_in(asked))
         evaluate(self._plan(targets, given), known, callback)
-        return known[asked] if type(asked) is Operation else fill(asked, known)
+        return known[asked] if type(asked) is Operation else answer(asked, known)
 
     __call__ = apply
 
@@ -279,7 +279,7 @@ class Graph:
     def _boxes(self, fetches: Any) -> list[Box]:
         if fetches is None:
             return boxes(list(self._nodes), frozenset())
-        ends = tuple(nodes_in(self.resolve(fetches)))
+        ends = tuple(asked_in(self.resolve(fetches)))
         return boxes(all_behind(ends), frozenset(ends))
 
     # -- travelling ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from olympipe_like.graph.operation import Operation
 from olympipe_like.graph.pictures import caption, picture
 from olympipe_like.graph.sheet import Cell, draw_sheet
 from olympipe_like.graph.summary import summary
-from olympipe_like.graph.templates import nodes_in
+from olympipe_like.graph.templates import asked_in
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,16 +62,17 @@ def preview(
     1     'a'  TypeError: unsupported operand type(s...  -
     """
     whole_number(f"preview ({call_site()})", "side", side, 16)
-    nodes = list(dict.fromkeys(nodes_in(graph.resolve(fetches)))) if fetches is not None else _worth_seeing(graph)
+    nodes = list(dict.fromkeys(asked_in(graph.resolve(fetches)))) if fetches is not None else _worth_seeing(graph)
     function = graph_function(graph, tuple(nodes), inputs)
     rows: list[list[Cell]] = []
     labels = []
     for number, item in enumerate(items):
-        context = function.context_of(item)
-        failure = None
+        context: dict[Any, Any] = {}
+        failure: Exception | None = None
         try:
+            context = function.context_of(item)
             graph.apply(function.fetches, context)
-        except EvaluationError as error:
+        except Exception as error:  # noqa: BLE001 - of this item, and shown beside the others
             failure = error
         rows.append(_cells(nodes, context, failure))
         labels.append(f"item {number}: {summary(item)}")
@@ -87,19 +88,27 @@ def _worth_seeing(graph: Graph) -> list[Operation]:
     ]
 
 
-def _cells(nodes: Sequence[Operation], context: dict[Any, Any], failure: EvaluationError | None) -> list[Cell]:
+def _cells(nodes: Sequence[Operation], context: dict[Any, Any], failure: Exception | None) -> list[Cell]:
     """Return what is known of each node; of the first that is missing, why."""
+    cause = None if failure is None or isinstance(failure, EvaluationError) else failure.__cause__
+    if isinstance(cause, EvaluationError):
+        failure = cause  # which says where; what was raised is of a type that it cannot be itself
     missing = [node for node in nodes if node not in context]
     cells = []
     for node in nodes:
         if node in context:
             cells.append(Cell(context[node], summary(context[node])))
         elif failure is not None and node is missing[0]:
-            where = "" if failure.node == node.name else f"node {failure.node!r}: "
-            cells.append(Cell(None, where + failure.what, "failed"))
+            cells.append(Cell(None, _why(failure, node), "failed"))
         else:
             cells.append(Cell(None, "-", "missing"))
     return cells
+
+
+def _why(failure: Exception, node: Operation) -> str:
+    if not isinstance(failure, EvaluationError):  # the item gives no values for the graph
+        return f"{type(failure).__name__}: {failure}"
+    return failure.what if failure.node == node.name else f"node {failure.node!r}: {failure.what}"
 
 
 class Preview:

@@ -67,6 +67,24 @@ def fill(template: Any, values: Mapping[Any, Any]) -> Any:
     return rebuild(template, lambda leaf: values[leaf] if type(leaf) is Operation else leaf)
 
 
+def asked_in(fetches: Any) -> Iterator[Operation]:
+    """Return the nodes that are fetched, in the order written; keys of dicts are not, they are labels."""
+    if type(fetches) is Operation:
+        yield fetches
+        return
+    for each in fetches.values() if type(fetches) is dict else fetches:
+        yield from asked_in(each)
+
+
+def answer(fetches: Any, values: Mapping[Any, Any]) -> Any:
+    """Return fetches with the values of the nodes in their places."""
+    if type(fetches) is Operation:
+        return values[fetches]
+    if type(fetches) is dict:
+        return {key: answer(each, values) for key, each in fetches.items()}
+    return tuple([answer(each, values) for each in fetches])
+
+
 def is_fixed(value: Any) -> bool:
     """Tell whether a value is the same each time: no node in it, and nothing that a function may change."""
     waiting = [value]

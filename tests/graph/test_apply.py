@@ -36,6 +36,12 @@ def test_fetches_may_be_nodes_names_and_nested(graph):
     assert graph.apply("y", x=1) == 2
 
 
+def test_keys_of_fetches_are_given_back_as_they_are(graph):
+    x, y = graph["x"], graph["y"]
+
+    assert graph({x: "x", (y, 1): [y]}, x=[1], y=[2]) == {x: [1], (y, 1): ([2],)}
+
+
 @pytest.mark.parametrize("fetches", [3, None, ["y", 3], {"a": object()}])
 def test_fetches_of_another_kind_are_refused(graph, fetches):
     with pytest.raises(TypeError, match="fetches must be nodes, names"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from olympipe_like import Pipeline
+from olympipe_like import Pipeline, PlanError
 from olympipe_like.graph import Graph, conditional, graph_function, placeholder
 from tests.graph import functions as f
 
@@ -67,3 +67,29 @@ def test_an_item_of_another_number_of_values_than_inputs_says_so(inputs, item, t
 
     with pytest.raises(ValueError, match=text):
         graph_function(graph, inputs, inputs)(item)
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ({"x": 1, "y": 2}, r"^inputs are 2 nodes \('x', 'y'\), and the item is of type dict, .* give inputs=dict"),
+        ({1, 2}, r"the item is of type set, which has no order"),
+        (5, r"the item is of type int, which is one value; .* give that node and no list"),
+    ],
+)
+def test_an_item_whose_values_have_no_places_is_refused_where_inputs_are_several(item, text):
+    with Graph() as graph:
+        names = [placeholder("x").name, placeholder("y").name]
+
+    with pytest.raises(TypeError, match=text):
+        graph_function(graph, names, names)(item)
+
+
+def test_one_node_cannot_be_two_inputs():
+    with Graph() as graph:
+        x = placeholder("x")
+
+    with pytest.raises(
+        PlanError, match=r"graph_function \(test_graph_task\.py:\d+\): a node is among .* twice: 'x', 'x'"
+    ):
+        graph_function(graph, "x", ["x", x])

@@ -58,6 +58,31 @@ def test_an_item_that_fails_shows_why_and_what_there_was_before(graph):
     assert second.endswith("-")
 
 
+def test_an_item_that_gives_no_values_for_the_graph_is_shown_as_one_that_fails(graph):
+    items = [{"size": 2}, {"sise": 2}, 3, {"size": 4}]
+
+    shown = preview(graph, items, ["size", "ramp"], dict)
+
+    assert [sorted(row) for row in shown.rows] == [["ramp", "size"], [], [], ["ramp", "size"]]
+    assert "NodeNotFound: the graph has no node" in str(shown)
+    assert "TypeError: 'int' object is not" in str(shown)
+    with graph:
+        func_op(fail_oddly, graph["size"], name="odd")
+    assert "node 'odd'" not in str(preview(graph, [1], "odd", "size"))
+    assert "Odd: no" in str(preview(graph, [1], "odd", "size"))
+
+
+class Odd(Exception):
+    """Cannot be combined with another type."""
+
+    def __init_subclass__(cls, **_):
+        raise TypeError("no subclasses")
+
+
+def fail_oddly(_):
+    raise Odd("no")
+
+
 def test_inputs_are_as_in_a_pipeline(graph):
     assert preview(graph, [{"size": 2}], "image", dict).rows[0]["image"].shape == (2, 2)
     assert preview(graph, [[2]], "image", lambda item: {"size": item[0]}).columns == ["image"]
