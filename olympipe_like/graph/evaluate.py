@@ -180,18 +180,29 @@ class _Evaluation:
 
     def _go_on(self, routine: _Routine, failure: NodeFailed | None) -> tuple[bool, NodeFailed | None]:
         """Return whether a lazy node is done, and how it failed."""
+        found: NodeFailed | None = None
         try:
             if not routine.go_on(self.values, failure):
                 return False, None
-            if routine.scope is not None:
-                routine.scope.__exit__(None, None, None)
         except BaseException as error:  # noqa: BLE001 - as above
             found = error if isinstance(error, NodeFailed) else NodeFailed(routine.node, error)
+        found = _leave(routine, found)
+        if found is not None:
             self.failed[routine.node] = found
-            if routine.scope is not None:
-                routine.scope.__exit__(type(found.error), found.error, found.error.__traceback__)
-            return True, found
-        return True, None
+        return True, found
+
+
+def _leave(routine: _Routine, failure: NodeFailed | None) -> NodeFailed | None:
+    """Leave the callback of a lazy node; return how the node failed, which may be by this."""
+    if routine.scope is None:
+        return failure
+    error = None if failure is None else failure.error
+    how = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+    try:
+        routine.scope.__exit__(*how)
+    except BaseException as raised:  # noqa: BLE001 - as above
+        return NodeFailed(routine.node, raised)
+    return failure
 
 
 def _takes_two(callback: Callable[..., Any]) -> bool:

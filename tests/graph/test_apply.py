@@ -271,6 +271,49 @@ def test_a_callback_that_fails_is_an_error_at_its_node(graph):
         graph("y", x=1, callback=callback)
 
 
+def test_a_callback_may_raise_another_error_in_place_of_a_nodes_also_around_lazy_nodes():
+    seen = []
+
+    @contextmanager
+    def callback(node, values):
+        seen.append(f"{node.name}(")
+        try:
+            yield
+        except ZeroDivisionError as error:
+            raise LookupError(node.name) from error
+        finally:
+            seen.append(")")
+
+    with Graph() as graph:
+        inner = conditional(True, func_op(divmod, 1, 0, name="bad"), name="inner")
+        outer = conditional(True, try_(inner, finally_=func_op(int, name="last"), name="tried"), name="outer")
+        try_(outer, [(LookupError, "caught")], name="whole")
+
+    assert graph("whole", callback=callback) == "caught"
+    with pytest.raises(LookupError, match="node 'bad'"):
+        graph("outer", callback=callback)
+    assert "".join(seen) == "whole(outer(tried(inner(bad())last())))" + "outer(tried(inner(bad())last()))"
+
+
+def test_a_callback_that_fails_when_it_leaves_a_lazy_node_is_an_error_at_that_node():
+    @contextmanager
+    def callback(node, values):
+        try:
+            yield
+        except ZeroDivisionError:
+            if node.name == "chosen":
+                raise LookupError("on the way out") from None
+            raise
+
+    with Graph() as graph:
+        conditional(True, func_op(divmod, 1, 0), name="chosen")
+        try_(graph["chosen"], [(LookupError, "caught")], name="tried")
+
+    assert graph("tried", callback=callback) == "caught"
+    with pytest.raises(LookupError, match=r"node 'chosen' .* on the way out"):
+        graph("chosen", callback=callback)
+
+
 def test_a_callback_cannot_hide_an_error():
     with Graph() as graph:
         func_op(int, "x", name="bad")
