@@ -15,7 +15,7 @@ from olympipe_like.graph.drawing import Box, boxes, dot, mermaid
 from olympipe_like.graph.evaluate import Callback, evaluate
 from olympipe_like.graph.operation import Definition, Operation, check_name
 from olympipe_like.graph.plan import Plan, all_behind, make_plan, needs
-from olympipe_like.graph.templates import answer, asked_in, nodes_in, rebuild
+from olympipe_like.graph.templates import answer, asked_in, nodes_in, rebuild, unfit
 
 MOST_PLANS = 256  # kept for a graph; who asks for ever other nodes pays with time for planning, not with memory
 
@@ -73,6 +73,9 @@ class Graph:
         for node in nodes_in([definition.args, definition.kwargs, definition.dependencies]):
             if node._graph is not self:
                 raise PlanError(f"{definition.kind} ({site}): {node!r} is a node of another graph")
+        problem = unfit([definition.args, definition.kwargs])
+        if problem is not None:
+            raise PlanError(f"{definition.kind} ({site}): {problem}")
         made = Operation()
         with self._lock:
             made._graph, made._definition, made._run = self, definition, None
@@ -220,6 +223,12 @@ class Graph:
         given = frozenset([key for key in known if type(key) is Operation])
         targets = (asked,) if type(asked) is Operation else tuple(asked_in(asked))
         evaluate(self._plan(targets, given), known, callback)
+        for node in targets:
+            if type(known[node]) is Operation:
+                raise PlanTypeError(
+                    f"the value of {node!r} is a node, {known[node]!r}: one was in an object that is not looked into. "
+                    "Nodes may be in lists, tuples, dicts, sets and slices"
+                )
         return known[asked] if type(asked) is Operation else answer(asked, known)
 
     __call__ = apply
@@ -239,16 +248,18 @@ class Graph:
     def _known(self, context: Mapping[Any, Any] | None, values: Mapping[str, Any]) -> dict[Any, Any]:
         """Return the values given, by node; the caller's own dict if it is one."""
         if context is None:
-            return {self[name]: value for name, value in values.items()} if values else {}
+            return self._known({}, values) if values else {}
         if not isinstance(context, Mapping):
             raise PlanTypeError(f"context must be a mapping of nodes or names to values, got {type(context).__name__}")
         known = context if isinstance(context, dict) else dict(context)
         for key, value in list(known.items()):
             node = self.node(key)
+            _refuse_node(node, value)
             if node is not key and known.setdefault(node, value) is not value:
                 raise PlanError(f"node {key!r} is given two values: by its name and as a node, from an apply before?")
         for name, value in values.items():
             node = self[name]
+            _refuse_node(node, value)
             if node in known:
                 raise PlanError(f"node {name!r} is given two values: in the context and by keyword")
             known[node] = value
@@ -309,6 +320,11 @@ class Graph:
             node._needs = needs(node._definition)
             self._nodes.append(node)
             self._names[name] = node
+
+
+def _refuse_node(node: Operation, value: object) -> None:
+    if type(value) is Operation:
+        raise PlanTypeError(f"{node!r} must be given a value, got the node {value!r}")
 
 
 @dataclass(frozen=True)

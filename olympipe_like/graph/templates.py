@@ -11,6 +11,9 @@ from typing import Any
 from olympipe_like.graph.operation import Operation
 
 _NESTED = (list, tuple, dict, slice, set, frozenset)
+_END = object()
+DEEPEST = 100
+"""How deep literals may be nested: building one takes two calls within each other for each level, of a thousand."""
 
 
 def _parts(value: Any) -> Sequence[Any]:
@@ -32,12 +35,47 @@ def _is_namedtuple(kind: type) -> bool:
 def nodes_in(value: Any) -> Iterator[Operation]:
     """Return the nodes in a nested literal, in the order written."""
     waiting = [value]
+    seen: set[int] = set()  # as some contain themselves
     while waiting:
         part = waiting.pop()
         if type(part) is Operation:
             yield part
-        elif isinstance(part, _NESTED):
+        elif isinstance(part, _NESTED) and id(part) not in seen:
+            seen.add(id(part))
             waiting.extend(reversed(_parts(part)))
+
+
+def unfit(value: Any) -> str | None:
+    """Return why a nested literal with nodes cannot be built anew for each evaluation; None if it can."""
+    around: list[tuple[int, Iterator[Any]]] = [(id(value), iter(_parts(value)))]
+    above = {id(value)}
+    while around:
+        own, parts = around[-1]
+        part = next(parts, _END)
+        if part is _END:
+            around.pop()
+            above.discard(own)
+        elif isinstance(part, _NESTED):
+            if id(part) in above:
+                return f"a {type(part).__name__} among its arguments contains itself; make it a constant"
+            if len(around) == DEEPEST:
+                return f"an argument is nested more than {DEEPEST} times; make it a constant"
+            if any(type(each) is Operation for each in _hidden_parts(part)):
+                name = type(part).__name__
+                return f"a node is in a {name}, which is not looked into; make that in the graph: func_op({name}, ...)"
+            around.append((id(part), iter(_parts(part))))
+            above.add(id(part))
+    return None
+
+
+def _hidden_parts(value: Any) -> Sequence[Any]:
+    """Return what is in a container of a class that is not looked into, as that may be more than its parts."""
+    if _parts(value) or type(value) in _NESTED:
+        return ()
+    if isinstance(value, dict):
+        return [part for pair in dict.items(value) for part in pair]
+    kind: Any = next(kind for kind in (list, tuple, set, frozenset) if isinstance(value, kind))
+    return list(kind.__iter__(value))
 
 
 def rebuild(value: Any, leaf: Callable[[Any], Any]) -> Any:
