@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from olympipe_like._plan import checks
@@ -12,15 +12,26 @@ from olympipe_like._plan.call_site import call_site
 from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.sampling.streamer import Streamer, as_streamer
 
+LARGEST_RATE = 1e12  # far more than a stream gives, and far less than numpy's distributions take (2 ** 63)
+
 
 def streamers_of(what: str, streams: Iterable[Any]) -> list[Streamer[Any]]:
     """Return a mux's streams as streamers; there must be one at least."""
-    if not isinstance(streams, Iterable):
-        raise PlanTypeError(f"{what} ({call_site()}): streams must be a list or the like, got {type(streams).__name__}")
+    where = f"{what} ({call_site()})"
+    if isinstance(streams, Streamer):
+        raise PlanTypeError(f"{where}: streams must be a list of streams, got one stream: {streams}")
+    in_order("a list or the like", where, streams)
     found = [as_streamer(what, stream, number) for number, stream in enumerate(streams)]
     if not found:
-        raise PlanError(f"{what} ({call_site()}): there must be a stream at least, and the list is empty")
+        raise PlanError(f"{where}: there must be a stream at least, and the list is empty")
     return found
+
+
+def in_order(wanted: str, where: str, streams: object) -> None:
+    """Refuse streams that have no order, or names: of a mapping the names would be taken for the streams."""
+    if not isinstance(streams, Iterable) or isinstance(streams, Mapping | set | frozenset):
+        advice = "; give its values(); only mix takes streams by name" if isinstance(streams, Mapping) else ""
+        raise PlanTypeError(f"{where}: streams must be {wanted}, got {type(streams).__name__}{advice}")
 
 
 def weights_of(what: str, weights: Iterable[Any] | None, count: int) -> list[float] | None:
@@ -28,6 +39,8 @@ def weights_of(what: str, weights: Iterable[Any] | None, count: int) -> list[flo
     if weights is None:
         return None
     where = f"{what} ({call_site()})"
+    if isinstance(weights, Mapping | set | frozenset | str):
+        raise PlanTypeError(f"{where}: weights must be a sequence of numbers, got {type(weights).__name__}")
     try:
         found = [float(weight) for weight in weights]
     except (TypeError, ValueError) as error:
@@ -64,6 +77,8 @@ def rate_of(what: str, rate: Any, dist: str) -> float | None:
     found = checks.number(where, "rate", rate)
     if not 1 <= found < math.inf:
         raise PlanError(f"{where}: rate must be >= 1 and finite: a stream gives an item at least; got {rate!r}")
+    if found > LARGEST_RATE:
+        raise PlanError(f"{where}: rate must be at most {LARGEST_RATE:.0e}, or None for all items, got {rate!r}")
     if dist == "constant" and found != int(found):
         raise PlanError(f'{where}: with dist="constant" the rate must be a whole number, got {rate!r}')
     return found

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Literal, TypeVar
 
 from olympipe_like._plan.call_site import call_site
-from olympipe_like.errors import PlanTypeError
-from olympipe_like.sampling.arguments import one_of, streamers_of
+from olympipe_like.sampling.arguments import in_order, one_of, streamers_of
 from olympipe_like.sampling.passes import Opening, State, close_all, fits, kind_of, note
 from olympipe_like.sampling.seeds import Seed, entropy_of
 from olympipe_like.sampling.streamer import Streamer, as_streamer
@@ -167,10 +166,8 @@ class ChainMux(Streamer[T]):
         random_state: Any = None,
     ) -> None:
         what = type(self).__name__
-        if not callable(streams) and not isinstance(streams, Iterable):
-            raise PlanTypeError(
-                f"{what} ({call_site()}): streams must be a list, a generator or the like, got {type(streams).__name__}"
-            )
+        if not callable(streams):
+            in_order("a list, a generator or the like", f"{what} ({call_site()})", streams)
         self._streams: Streamer[Any] = (
             Streamer(_Remembered(streams)) if isinstance(streams, Iterator) else Streamer(streams)
         )

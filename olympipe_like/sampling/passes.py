@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from olympipe_like.errors import PlanError
+from olympipe_like._plan.checks import show
+from olympipe_like.errors import PlanError, PlanTypeError
 from olympipe_like.sampling.seeds import Seed
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def open_source(made: Any, *, fresh: bool, given: int, state: State | None, what
     own_state = None if state is None else state["own"]
     if owner is not None and own_state is not None:
         owner.load_state_dict(own_state)
-    iterator = iter(made)
+    iterator = _iterator_of(made, what)
     if owner is None and _remembers(iterator):
         owner = iterator
         if own_state is not None:
@@ -87,6 +88,17 @@ def open_source(made: Any, *, fresh: bool, given: int, state: State | None, what
     if given and own_state is None and next(islice(iterator, given - 1, given), _MISSING) is _MISSING:
         raise PlanError(f"{what} ended before the {given} items it gave before: it cannot go on where it was")
     return SourcePass(iterator, owner)
+
+
+def _iterator_of(made: Any, what: object) -> Any:
+    try:
+        return iter(made)
+    except TypeError:
+        if hasattr(type(made), "__iter__"):
+            raise
+        asynchronous = hasattr(type(made), "__aiter__") or hasattr(type(made), "__await__")
+        advice = "; a stream is not asynchronous, but a Pipeline over such a function is" if asynchronous else ""
+    raise PlanTypeError(f"{what}: the function must return an iterable, or yield; it returned {show(made)}{advice}")
 
 
 def _remembers(source: object) -> bool:

@@ -138,6 +138,8 @@ def test_wrong_arguments_are_refused_where_they_are_written():
         ChainMux(["a"], "permuted_cycle")
     with pytest.raises(PlanTypeError, match=r"ChainMux \(test_in_order.py:\d+\): streams must be a list"):
         ChainMux(3)
+    with pytest.raises(PlanTypeError, match=r"ChainMux \(test_in_order.py:\d+\): streams must be a list.* got dict"):
+        ChainMux({"a": "bc"})
     with pytest.raises(PlanError, match="there must be a stream at least"):
         RoundRobinMux([])
     with pytest.raises(PlanTypeError, match="stream 1: 3 is no stream"):

@@ -112,6 +112,26 @@ def test_an_iterator_is_refused_and_the_way_out_named(source):
         Streamer(source)
 
 
+async def later():
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (
+            lambda: None,
+            r"Streamer\(<lambda>\): the function must return an iterable, or yield; it returned NoneType None$",
+        ),
+        (lambda: 3, "it returned 3$"),
+        (later, r"Streamer\(later\): .* it returned async_generator .*; a stream is not asynchronous"),
+    ],
+)
+def test_a_function_that_gives_no_items_is_named(function, text):
+    with pytest.raises(PlanTypeError, match=text):
+        list(Streamer(function))
+
+
 def test_what_is_no_source_is_refused():
     with pytest.raises(PlanTypeError, match="neither a function nor an iterable: 3"):
         Streamer(3)
