@@ -98,7 +98,7 @@ class HubRun:
         gateway = None
         runs: Literal["process", "hosted", "caller", "remote", "nowhere"] = "nowhere"
         if stage.source is not None and stage.source.factory:
-            runs, shipment = "process", _ship(for_one_run(stage.source), f"source {label.name!r}")
+            runs, shipment = "process", _ship(for_one_run(stage.source), f"source {label.name!r}", FOR_SOURCES)
         elif stage.source is not None:
             runs = "caller"
             self._makers[spec.id] = maker_of(stage.source)
@@ -353,11 +353,12 @@ def _readable(connection: Connection, seconds: float) -> bool:
     return bool(waiting.poll(max(seconds, 0) * 1000))
 
 
-def _ship(what: object, place: str) -> bytes:
+FOR_STAGES = 'Make it inside the function or with class_task, or give the stage executor="thread"'
+FOR_SOURCES = "Make it inside the function that makes the items, or give the pipeline an iterator, which is read here"
+
+
+def _ship(what: object, place: str, advice: str = FOR_STAGES) -> bytes:
     try:
         return pickle.dumps(pack(what), protocol=5)
     except ShippingError as error:
-        raise PlanTypeError(
-            f"{place} cannot be sent to its workers: {error}. "
-            'Make it inside the function or with class_task, or give the stage executor="thread"'
-        ) from error
+        raise PlanTypeError(f"{place} cannot be sent to its workers: {error}. {advice}") from error

@@ -203,8 +203,14 @@ def test_what_a_stream_does_not_take_is_refused_where_the_pipeline_is_written(ma
 
 
 def test_a_stream_that_cannot_be_sent_says_what_to_do():
-    with Path(__file__).open() as file, pytest.raises(PlanTypeError, match=r"source 'Streamer' cannot be sent"):
-        Pipeline(Streamer(lambda: [file.name])).wait_for_result()
+    advice = r"source 'Streamer' cannot be sent .* inside the function that makes .* give the pipeline an iterator"
+    with Path(__file__).open() as file:
+        stream = Streamer(lambda: [file.name])
+
+        with pytest.raises(PlanTypeError, match=advice):
+            Pipeline(stream).wait_for_result()
+
+        assert Pipeline(stream.iterate()).wait_for_result() == [file.name]
 
 
 def test_a_script_without_main_guard_may_feed_a_pipeline_by_a_mux_of_its_own_functions(script):
