@@ -55,6 +55,9 @@ def read(where: str, steps: object, defaults: Defaults) -> list[Step]:
     PlanError, PlanTypeError
         If it is no list, or empty, or one of them has no form that is known.
     """
+    checks.flag(where, "use_processes", defaults.use_processes)
+    if defaults.workers is not None:
+        checks.staff(where, "n_workers_per_step", defaults.workers)
     if isinstance(steps, str) or not isinstance(steps, Sequence):
         raise PlanTypeError(f"{where}: steps must be a list, got {checks.show(steps)}")
     if not steps:
@@ -165,9 +168,10 @@ def side_by_side(
     """Return the pipeline in which each step works on every batch, and what they make of it is joined."""
     where = f"union ({call_site()})"
     pipe = batches(source, where, batch_size, **options)
-    legs = [apply(pipe, step, defaults) for step in read(where, steps, defaults)]
+    found = read(where, steps, defaults)
+    legs = [apply(pipe, step, defaults) for step in found]
     if join is not None:
         checks.sync_function(where, "join", join)
-    together = rows if join is None else partial(call_with, join)
+    together = partial(rows, names=[step.name for step in found]) if join is None else partial(call_with, join)
     joined = legs[0].align(*legs[1:]).task(together, executor=defaults.executor, name="join")
     return finish(joined, where, joiner)

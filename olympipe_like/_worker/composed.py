@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
+
+from olympipe_like._plan.checks import show
 
 
 class OwnStep:
@@ -39,12 +41,23 @@ def call_with(function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
     return function(*arguments)
 
 
-def rows(columns: Iterable[Iterable[Any]]) -> list[tuple[Any, ...]]:
+def rows(columns: Iterable[Any], names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the n-th members of all columns, for each n.
 
     Raises
     ------
-    ValueError
-        If the columns are not of one length.
+    TypeError, ValueError
+        If a column is no iterable, or they are not of one length; with the names of the steps that made them.
     """
-    return list(zip(*columns, strict=True))
+    found: list[list[Any]] = []
+    for name, column in zip(names, columns, strict=True):
+        if not isinstance(column, Iterable) and not hasattr(type(column), "__getitem__"):
+            raise TypeError(f"step {name!r} must return the items of a batch, got {show(column)}")
+        found.append(list(column))
+    if len(set(map(len, found))) > 1:
+        counts = ", ".join(f"{name!r} {len(column)}" for name, column in zip(names, found, strict=True))
+        raise ValueError(
+            f"the steps of a union must return as many items of a batch each: {counts}; where they do not, "
+            "say with join= what becomes of a batch"
+        )
+    return list(zip(*found, strict=True))

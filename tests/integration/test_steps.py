@@ -206,8 +206,21 @@ def test_the_steps_of_a_union_run_at_the_same_time(tmp_path):
 
 
 def test_outputs_of_different_length_are_an_error_that_names_the_batch():
-    with pytest.raises(ValueError, match=r"'join': ValueError: zip\(\) argument 2 is shorter"):
-        Pipeline.union(range(4), [double, lambda batch: batch[:1]], batch_size=2).wait_for_result()
+    steps = [double, ("first", lambda batch: batch[:1])]
+    with pytest.raises(ValueError, match=r"'join': ValueError: the steps .* each: 'double' 2, 'first' 1; .* join="):
+        Pipeline.union(range(4), steps, batch_size=2).wait_for_result()
+
+
+def test_an_output_of_a_union_that_is_no_batch_is_an_error_that_names_the_step():
+    with pytest.raises(TypeError, match="step 'total' must return the items of a batch, got 1"):
+        Pipeline.union(range(4), [double, ("total", sum)], batch_size=2).wait_for_result()
+
+
+def test_wrong_options_for_all_steps_are_refused():
+    with pytest.raises(PlanError, match=r"union \(test_steps\.py:\d+\): n_workers_per_step must be >= 1, got 0"):
+        Pipeline.union([1], [double], batch_size=1, n_workers_per_step=0)
+    with pytest.raises(PlanError, match=r"from_steps \(test_steps\.py:\d+\): use_processes must be True or False"):
+        Pipeline.from_steps([1], [double], batch_size=1, use_processes="no")
 
 
 @pytest.mark.parametrize("executor", ["process", "thread", "inline"])
