@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 from olympipe_like.pipeline import Pipeline
@@ -18,7 +19,13 @@ try:
     from sklearn.base import TransformerMixin, clone
     from sklearn.utils import _safe_indexing, get_tags
     from sklearn.utils.metaestimators import _BaseComposition
-    from sklearn.utils.validation import _num_samples, check_array, check_is_fitted, validate_data
+    from sklearn.utils.validation import (
+        _num_samples,
+        check_array,
+        check_consistent_length,
+        check_is_fitted,
+        validate_data,
+    )
 except ImportError as error:
     raise ImportError(
         'olympipe_like.sklearn needs scikit-learn 1.6 or newer: pip install "olympipe-like[sklearn]"'
@@ -54,9 +61,11 @@ def _rows_of(given: Any) -> Any:
     Raises
     ------
     ValueError
-        If it holds numbers, but no rows of them.
+        If it holds numbers, but no rows of them, or is an empty list.
     """
     rows = _indexable(given)
+    if isinstance(rows, list | tuple) and not rows:
+        raise ValueError("Found array with 0 sample(s); there must be a row at least")
     if isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "biufc":
         check_array(rows)  # says it in words that are known
     return rows
@@ -82,8 +91,12 @@ def _below(batches: Sequence[Any]) -> Any:
     return np.concatenate(batches)
 
 
-def _beside(*blocks: Any) -> Any:
-    """Return blocks of features as one, each right of the one before."""
+def _beside(names: Sequence[str], blocks: Sequence[Any]) -> Any:
+    """Return blocks of features, each of the transformer of that name, as one, each right of the one before."""
+    counts = [_num_samples(block) for block in blocks]
+    if len(set(counts)) > 1:
+        found = ", ".join(f"{name!r} {count}" for name, count in zip(names, counts, strict=True))
+        raise ValueError(f"StreamingFeatureUnion: transformers must return a row for each row of a batch: {found}")
     if any(map(sparse.issparse, blocks)):
         return sparse.hstack(blocks, format="csr")
     return np.hstack(blocks)
@@ -100,6 +113,17 @@ def _fit(step: Any, batches: Iterator[Any], targets: Iterator[Any] | None) -> No
             step.partial_fit(batch)
         else:
             step.partial_fit(batch, next(targets))
+
+
+def _check_size(where: str, size: object) -> None:
+    if isinstance(size, bool) or not isinstance(size, Integral):
+        raise TypeError(f"{where}: batch_size must be a whole number, got {size!r}")
+    if int(size) < 1:
+        raise ValueError(f"{where}: batch_size must be >= 1, got {size}")
+
+
+def _is_named(part: object) -> bool:
+    return isinstance(part, list | tuple) and len(part) == 2 and isinstance(part[0], str)
 
 
 class _Streaming(TransformerMixin, _BaseComposition):  # type: ignore[misc]  # scikit-learn has no types
@@ -119,6 +143,10 @@ class _Streaming(TransformerMixin, _BaseComposition):  # type: ignore[misc]  # s
         """Refuse names and parts that cannot be used."""
         if not self._parts:
             raise ValueError(f"{type(self).__name__}: give at least one step")
+        for pair in self._parts:
+            if not _is_named(pair):
+                wanted = f"{self._parts_name} must be a list of (name, transformer)"
+                raise TypeError(f"{type(self).__name__}: {wanted}, got {pair!r} in it")
         names, parts = zip(*self._parts, strict=True)
         self._validate_names(names)
         for name, part in zip(names, parts, strict=True):
@@ -126,8 +154,12 @@ class _Streaming(TransformerMixin, _BaseComposition):  # type: ignore[misc]  # s
                 raise TypeError(
                     f"{type(self).__name__}: {name!r} must have transform, or be one of {self._words}; got {part!r}"
                 )
-        if self.batch_size < 1:
-            raise ValueError(f"{type(self).__name__}: batch_size must be >= 1, got {self.batch_size}")
+        _check_size(type(self).__name__, self.batch_size)
+        unknown = set(self.n_workers).difference(names) if isinstance(self.n_workers, Mapping) else ()
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__}: n_workers is of {sorted(unknown)}, and the parts are {list(names)}"
+            )
 
     def _workers(self, name: str) -> int:
         return self.n_workers.get(name, 1) if isinstance(self.n_workers, Mapping) else self.n_workers
@@ -143,6 +175,13 @@ class _Streaming(TransformerMixin, _BaseComposition):  # type: ignore[misc]  # s
 
     def _targets(self, targets: Any) -> Iterator[Any] | None:
         return None if targets is None else iter(_Batches(_indexable(targets), self.batch_size))
+
+    def _begin_fit(self, given: Any, targets: Any) -> Any:
+        """Return the rows to fit on, if all can be used."""
+        self._check()
+        rows = self._taken(given, reset=True)
+        check_consistent_length(rows, targets)
+        return rows
 
     def _taken(self, given: Any, *, reset: bool) -> Any:
         """Return the rows; take note of the number and names of features, or compare. Parts look at the values."""
@@ -235,8 +274,7 @@ class StreamingPipeline(_Streaming):
         y : array, one value a sample, optional
             Given to each step beside its rows.
         """
-        self._check()
-        rows = self._taken(X, reset=True)
+        rows = self._begin_fit(X, y)
         fitted: list[tuple[str, Any]] = []
         for name, part in self.steps:
             own = part if part in _NO_STEP else clone(part)
@@ -312,8 +350,7 @@ class StreamingFeatureUnion(_Streaming):
 
     def fit(self, X: Any, y: Any = None) -> StreamingFeatureUnion:
         """Fit clones of the transformers on batches of the rows; arguments as of `StreamingPipeline.fit`."""
-        self._check()
-        rows = self._taken(X, reset=True)
+        rows = self._begin_fit(X, y)
         fitted = []
         for name, part in self.transformer_list:
             own = part if part in self._words else clone(part)
@@ -333,7 +370,8 @@ class StreamingFeatureUnion(_Streaming):
         batches = self._batches(rows)
         legs = [self._stage(batches, name, part) for name, part in used]
         joined = legs[0].align(*legs[1:])
-        return _below([_beside(*blocks) for blocks in joined.run(executor=self.executor, progress=False)])
+        names = [name for name, _ in used]
+        return _below([_beside(names, blocks) for blocks in joined.run(executor=self.executor, progress=False)])
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
         """Return the names of the features that come out, each behind the name of its transformer."""

@@ -209,13 +209,43 @@ def test_a_step_that_raises_in_a_worker_is_named():
         (StreamingPipeline([("a", "drop")]), "'a' must have transform"),
         (StreamingFeatureUnion([("a", 3)]), "'a' must have transform"),
         (StreamingPipeline([("a", StandardScaler())], batch_size=0), "batch_size must be >= 1"),
+        (StreamingPipeline([("a", StandardScaler())], batch_size=2.5), "batch_size must be a whole number, got 2.5"),
         (StreamingPipeline([("a", StandardScaler())], n_workers=0), "workers must be >= 1"),
+        (StreamingPipeline([("a", StandardScaler())], n_workers={"b": 2}), r"n_workers is of \['b'\], .* are \['a'\]"),
+        (StreamingPipeline([StandardScaler()]), r"steps must be a list of \(name, transformer\), got StandardScaler"),
+        (
+            StreamingFeatureUnion([(1, MaxAbsScaler())]),
+            r"transformer_list must be a list of \(name, transformer\), got",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_cannot_be_fitted_is_refused(pipe, says):
     with pytest.raises((ValueError, TypeError), match=says):
         pipe.fit(np.ones((3, 1))).transform(np.ones((3, 1)))
+
+
+@pytest.mark.parametrize("which", [StreamingPipeline, StreamingFeatureUnion])
+@pytest.mark.parametrize("count", [2, 4, 12])
+def test_another_number_of_targets_than_of_rows_is_refused(which, count):
+    with pytest.raises(ValueError, match=rf"inconsistent numbers of samples: \[6, {count}\]"):
+        which([("a", StandardScaler())], batch_size=2).fit(np.ones((6, 1)), np.ones(count))
+
+
+def test_a_transformer_of_a_union_that_drops_rows_is_named():
+    union = StreamingFeatureUnion([("all", StandardScaler()), ("one", FunctionTransformer(first_row))], batch_size=2)
+
+    with pytest.raises(ValueError, match="a row for each row of a batch: 'all' 2, 'one' 1"):
+        union.fit_transform(np.ones((4, 1)))
+
+
+def first_row(X):
+    return X[:1]
+
+
+def test_no_rows_at_all_are_refused():
+    with pytest.raises(ValueError, match="0 sample"):
+        StreamingPipeline([("a", StandardScaler())]).fit([])
 
 
 def test_transform_before_fit_is_an_error():
