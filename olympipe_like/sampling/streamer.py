@@ -41,7 +41,8 @@ class Streamer(Generic[T]):
         What makes the items: a function whose result is iterated, called anew for each iteration, or an iterable that
         can be iterated again. Not an iterator: that gives its items once.
     *args, **kwargs
-        Arguments of the function. A streamer among them is passed on so that it follows the seed of the iteration.
+        Arguments of the function. Streamers among them, also in lists, tuples and dicts, are passed on so that they
+        follow the seed of the iteration.
         A function with a parameter ``rng`` that is not among them gets a ``numpy.random.Generator`` there, seeded by
         the place and the epoch of the iteration.
 
@@ -73,6 +74,9 @@ class Streamer(Generic[T]):
         self._source: Any = source
         self._args = args
         self._kwargs = kwargs
+        self._followed = frozenset(
+            place for place, value in (*enumerate(args), *kwargs.items()) if _holds_a_streamer(value)
+        )
 
     # -- iterating ----------------------------------------------------------------------------------------------------
 
@@ -203,13 +207,16 @@ class Streamer(Generic[T]):
         made: Any = self._source
         seed = seed.of(self._entropy)
         if self._calls:
-            kwargs = {key: _placed(value, seed, key) for key, value in self._kwargs.items()}
+            kwargs = {key: self._argument(value, seed, key) for key, value in self._kwargs.items()}
             if "rng" not in kwargs and wants_rng(self._source, len(self._args)):
                 kwargs["rng"] = seed.generator(0)
-            made = self._source(*(_placed(value, seed, n) for n, value in enumerate(self._args)), **kwargs)
+            made = self._source(*(self._argument(value, seed, n) for n, value in enumerate(self._args)), **kwargs)
         if isinstance(made, Streamer):
             return made._open(seed.child(0), given, state)
         return open_source(made, fresh=self._calls, given=given, state=state, what=self)
+
+    def _argument(self, value: Any, seed: Seed, place: int | str) -> Any:
+        return _placed(value, seed, place) if place in self._followed else value
 
     def __repr__(self) -> str:
         arguments = [self._source, *self._args, *self._kwargs.values()]
@@ -261,15 +268,37 @@ def _is_called(source: object, has_arguments: bool) -> bool:
     return False
 
 
+def _holds_a_streamer(value: object) -> bool:
+    """Whether an argument is a streamer, or a list, tuple or dict with one in it."""
+    waiting: list[Any] = [value]
+    seen: set[int] = set()  # as some contain themselves
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Streamer):
+            return True
+        if type(part) in _NESTED and id(part) not in seen:
+            seen.add(id(part))
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+    return False
+
+
+_NESTED = (list, tuple, dict)
+
+
 def _placed(value: Any, seed: Seed, place: int | str) -> Any:
     """Return an argument; a streamer as a copy that follows the seed of the iteration it is an argument of."""
-    if not isinstance(value, Streamer):
-        return value
-    number = place if isinstance(place, int) else int.from_bytes(place.encode(), "little")
-    follower = value._fresh_copy()
-    # Its iterations begin at epoch 0, and are told apart from those in other places by their entropy.
-    follower._entropy = seed.child(number).of(value._entropy).entropy_here()
-    return follower
+    number = place if isinstance(place, int) else int.from_bytes(str(place).encode(), "little")
+    if isinstance(value, Streamer):
+        follower = value._fresh_copy()
+        # Its iterations begin at epoch 0, and are told apart from those in other places by their entropy.
+        follower._entropy = seed.child(number).of(value._entropy).entropy_here()
+        return follower
+    here = seed.child(number)
+    if type(value) is dict:
+        return {key: _placed(each, here, n) for n, (key, each) in enumerate(value.items())}
+    if type(value) in _NESTED:
+        return type(value)(_placed(each, here, n) for n, each in enumerate(value))
+    return value
 
 
 _repr = reprlib.Repr()

@@ -197,6 +197,50 @@ def test_a_streamer_given_to_a_source_follows_the_seed_of_the_iteration():
     assert list(Streamer(doubled, stream=inner).with_seed(2)) == list(Streamer(doubled, stream=inner).with_seed(2))
 
 
+def in_turn(streams, rng):
+    streams = streams["all"] if isinstance(streams, dict) else streams
+    for group in zip(*streams, strict=True):
+        yield from (item + int(rng.integers(2)) for item in group)
+
+
+@pytest.mark.parametrize(
+    "holding", [list, tuple, lambda streams: {"all": (list(streams))}], ids=["list", "tuple", "dict"]
+)
+def test_streamers_in_a_list_tuple_or_dict_given_to_a_source_follow_its_seed_too(holding):
+    def made():
+        one = Streamer(thrown, count=9)
+        return Streamer(in_turn, holding([one, one])).with_seed(5)
+
+    stream = made()
+    first = list(stream)
+    iteration = stream.iterate(7)
+    second = list(iteration)
+    again = made()
+    again.load_state_dict(made_at(made, 4))
+
+    assert first == list(made())
+    assert first[::2] != first[1::2]
+    assert first[:7] != second
+    assert list(again) == first[4:]
+
+
+def made_at(made, count):
+    """Return the state of a stream that has given so many items."""
+    iteration = made().iterate()
+    for _ in range(count):
+        next(iteration)
+    return iteration.state_dict()
+
+
+def test_an_argument_without_streamers_is_passed_as_it_is():
+    large = [[1, 2], {"a": (3,)}]
+    large.append(large)
+
+    (given,) = Streamer(lambda value: [value], large)
+
+    assert given is large
+
+
 def test_the_repr_names_function_and_arguments():
     assert repr(Streamer(labelled, "clicks.npz", 16)) == "Streamer(labelled, 'clicks.npz', 16)"
     assert repr(Streamer(endless, label="x" * 300)).endswith("...xxxxxxxxxxxxxxxxxx')")
