@@ -61,7 +61,7 @@ class Control:
 
     def _combine(self) -> None:
         known = [value for value in self._told if value is not None]
-        mean = math.fsum(known) / len(known) if known else 0.0
+        mean = math.fsum(value / len(known) for value in known)
         self.weights = [
             weight if value is None or not mean else weight * max(value / mean, FLOOR)
             for weight, value in zip(self._base, self._told, strict=True)

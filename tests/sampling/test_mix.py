@@ -71,6 +71,14 @@ def test_feedback_is_smoothed_and_never_starves_a_stream():
     assert starved < mixed.current_weights["a"] < 0.2
 
 
+def test_feedback_may_be_as_large_as_numbers_get():
+    mixed = mix({"a": "x", "b": "y"})
+    for name in ("a", "b", "a"):
+        mixed.feedback(name, 1.7e308)
+
+    assert mixed.current_weights == pytest.approx({"a": 0.5, "b": 0.5})
+
+
 def test_feedback_of_nothing_but_zeros_changes_nothing():
     mixed = mix(letters("ab"), [3, 1])
     mixed.feedback("a", 0)
