@@ -144,7 +144,7 @@ def cache_file(
         ``load(filename)`` returns the value, ``dump(value, filename)`` writes it; by default with pickle. ``dump`` is
         given another name in the same folder, with the same ending.
     key : Operation or value, optional
-        As in `cache`.
+        As in `cache`. Of an array, or another object whose text does not say all of it, the name has the `stable_key`.
     **options
         See `NodeOptions`.
 
@@ -178,7 +178,7 @@ class _Files:
         self.template, self.load, self.dump = template, load, dump
 
     def get(self, key: Any) -> Any:
-        name = self.template % (key,)
+        name = self.template % (_in_a_name(key),)
         if not Path(name).is_file():
             raise FileNotFoundError(name)
         try:
@@ -188,7 +188,7 @@ class _Files:
             raise FileNotFoundError(name) from error
 
     def put(self, key: Any, value: Any) -> None:
-        path = Path(self.template % (key,))
+        path = Path(self.template % (_in_a_name(key),))
         path.parent.mkdir(parents=True, exist_ok=True)
         # The ending stays the last thing: numpy.save would add one.
         unfinished = path.with_name(f".unfinished-{uuid.uuid4().hex}-{path.name}")
@@ -197,6 +197,20 @@ class _Files:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def _in_a_name(key: Any) -> Any:
+    """Return a key, or its `stable_key` if its text does not say all of it: two would have one file."""
+    return key if _says_all(key) else stable_key(key)
+
+
+def _says_all(key: Any) -> bool:
+    if type(key) in (tuple, list):
+        return all(map(_says_all, key))
+    if type(key) is dict:
+        return _says_all([*key.items()])
+    # Arrays and frames leave parts out, sets have another order in each process, and an address says nothing.
+    return not getattr(key, "shape", ()) and not isinstance(key, set | frozenset) and " at 0x" not in str(key)
 
 
 def _load_pickle(name: str) -> Any:

@@ -132,6 +132,34 @@ def test_a_key_made_of_the_arguments_names_the_file(tmp_path):
     assert [len(name) for name in names] == [32, 32]
 
 
+class Shot:
+    """Its text is where it is in memory."""
+
+    def __init__(self, number):
+        self.number = number
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: np.full(2000, 1) + (np.arange(2000) == number),
+        lambda number: ("name", np.array([0.1 + number * 1e-12])),
+        Shot,
+        lambda number: [{"shot": Shot(number)}],
+    ],
+    ids=["long array", "array in a tuple", "object", "object in a list"],
+)
+def test_keys_whose_text_does_not_tell_them_apart_have_files_of_their_own(tmp_path, make):
+    with Graph() as graph:
+        key = placeholder("key")
+        made = cache_file(func_op(pickle.dumps, key), f"{tmp_path}/%s.pickle", key=key)
+
+    values = [graph(made, key=make(number)) for number in (500, 501, 500)]
+
+    assert values[0] == values[2] != values[1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_load_and_dump_must_be_functions():
     with Graph():
         x = placeholder("x")
