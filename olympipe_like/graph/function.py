@@ -13,6 +13,7 @@ from olympipe_like.graph.operation import Operation
 from olympipe_like.graph.plan import make_plan
 from olympipe_like.graph.templates import asked_in
 
+MOST_NAMES = 4  # in the name of a stage
 Inputs = str | Operation | Sequence["str | Operation"] | Callable[[Any], Mapping[Any, Any]] | None
 
 
@@ -86,6 +87,13 @@ def _only_placeholder(where: str, graph: Graph) -> Operation:
     return found[0]
 
 
+def _title(names: Sequence[str]) -> str:
+    shown = (
+        list(names) if len(names) <= MOST_NAMES else [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1} more"]
+    )
+    return ", ".join(shown) or "graph"
+
+
 def _list(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names) or "nothing"
 
@@ -105,7 +113,7 @@ class GraphFunction:
         self, graph: Graph, fetches: Any, inputs: Operation | tuple[Operation, ...] | Callable[[Any], Any]
     ) -> None:
         self.graph, self.fetches, self._inputs = graph, fetches, inputs
-        self.__name__ = ", ".join(node.name for node in asked_in(fetches))  # what a stage is called
+        self.__name__ = _title([node.name for node in asked_in(fetches)])  # what a stage is called
 
     def __call__(self, item: Any) -> Any:
         """Return what is fetched for an item."""

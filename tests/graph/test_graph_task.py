@@ -43,6 +43,15 @@ def test_the_stage_is_called_as_what_it_fetches_and_errors_name_both():
     assert caught.value.position == "item 3"
 
 
+def test_a_stage_that_fetches_many_nodes_or_none_has_a_short_name():
+    with Graph() as graph:
+        nodes = [placeholder(name) for name in "abcdef"]
+
+    assert graph_function(graph, nodes, dict).__name__ == "a, b, c, 3 more"
+    assert graph_function(graph, nodes[:4], dict).__name__ == "a, b, c, d"
+    assert graph_function(graph, [], dict).__name__ == "graph"
+
+
 def test_what_is_wrong_is_refused_where_it_is_written():
     with pytest.raises(KeyError, match="no node 'rot'; did you mean 'root'"):
         Pipeline([1]).graph_task(f.item_graph(), "rot", "x")
