@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Literal, TypeVar
 
 from olympipe_like._plan.call_site import call_site
+from olympipe_like.errors import PlanError
 from olympipe_like.sampling.arguments import in_order, one_of, streamers_of
 from olympipe_like.sampling.passes import Opening, State, close_all, fits, kind_of, note
 from olympipe_like.sampling.seeds import Seed, entropy_of
@@ -230,7 +231,13 @@ class ChainPass(Generic[T]):
         self._list = self._opened_list(record)
         self._here = record  # where the list was before it gave the current stream
         if state is not None and state["current"] is not None:
-            self._next_stream(state["current"])
+            try:
+                self._next_stream(state["current"])
+            except StopIteration:
+                count = self._list.given
+                raise PlanError(
+                    f"{mux} ended before stream {count}, which this state is within: it cannot go on where it was"
+                ) from None
 
     def _opened_list(self, record: State) -> Opening[Any]:
         return Opening(self._streams, self._seed.child(2 * self._round), record)

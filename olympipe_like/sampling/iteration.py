@@ -30,6 +30,8 @@ def checked(state: Any, streamer: Stream[Any], what: str = "load_state_dict") ->
     where = f"{what} ({call_site()}): "
     if not isinstance(state, Mapping) or not {"version", "epoch"} <= set(state):
         raise PlanTypeError(f"{where}this is not what state_dict() returned: {state!r:.60}")
+    if state["version"] == VERSION and "plan" not in state and not _is_whole(state):
+        raise PlanTypeError(f"{where}this is a part of what state_dict() returned, or was changed: {state!r:.60}")
     if "plan" in state:
         raise PlanError(f"{where}this state is of a run of a pipeline; give it to load_state_dict of such a run")
     if state["version"] != VERSION:
@@ -37,6 +39,17 @@ def checked(state: Any, streamer: Stream[Any], what: str = "load_state_dict") ->
     if "pass" in state:
         fits(streamer._kind(), state["pass"]["given"], state["pass"].get("state"), where)
     return dict(state)
+
+
+def _is_whole(state: Mapping[str, Any]) -> bool:
+    """Whether a state has all that every state has."""
+    counts = [state["epoch"]]
+    if "pass" in state:
+        record = state["pass"]
+        if not isinstance(record, Mapping) or not isinstance(state.get("entropy"), str):
+            return False
+        counts += [state.get("round"), state.get("given"), record.get("given")]
+    return all(isinstance(count, int) and count >= 0 for count in counts)
 
 
 class LastState:

@@ -131,6 +131,16 @@ def test_an_error_names_its_stream(mux):
     assert line.endswith("Streamer(broken)")
 
 
+def test_a_chain_of_fewer_streams_refuses_a_state_within_a_later_one():
+    iteration = ChainMux(["abc", "de"]).iterate()
+    assert "".join(islice(iteration, 4)) == "abcd"
+    shorter = ChainMux(["abc"])
+    shorter.load_state_dict(iteration.state_dict())
+
+    with pytest.raises(PlanError, match=r"ChainMux\(Streamer\(\['abc'\]\)\) ended before stream 1, which this state"):
+        list(shorter)
+
+
 def test_wrong_arguments_are_refused_where_they_are_written():
     with pytest.raises(PlanError, match=r"RoundRobinMux \(test_in_order.py:\d+\): mode must be one of 'exhaustive'"):
         RoundRobinMux(["a"], "forever")

@@ -373,6 +373,12 @@ def test_what_is_no_state_is_refused(state):
         Streamer("ab").load_state_dict(state)
 
 
+@pytest.mark.parametrize("change", [{"epoch": "1"}, {"epoch": -1}, {"pass": None}, {"entropy": 3}, {"given": None}])
+def test_a_state_that_was_changed_is_refused(change):
+    with pytest.raises(PlanError, match=r"a part of what state_dict\(\) returned, or was changed"):
+        Streamer("ab").load_state_dict({**Streamer("ab").with_seed(1).state_dict(), **change})
+
+
 def test_a_state_of_a_run_is_refused():
     stream = ShuffledMux(["ab", "cd"])
     with Pipeline(stream).run(executor="inline") as run:
