@@ -165,12 +165,12 @@ class Mix(StochasticMux[T]):
         Raises
         ------
         PlanError
-            If the state is of an iteration that had given nothing yet.
+            If the state is of an iteration that had given nothing yet, or had ended, as that is the next epoch's.
         """
         found = checked(state, self, "replay")
         record = found.get("pass", {}).get("state")
         if record is None:
-            raise PlanError(f"replay ({call_site()}): the state is of an iteration that had given nothing")
+            raise PlanError(f"replay ({call_site()}): the state's iteration had given nothing, or had ended")
         until = found["pass"]["given"]
         written_by = {"of": record["of"], "streams": record["streams"]}
         played = {**written_by, "history": [], "script": [*record["history"], *record["script"]], "until": until}

@@ -230,5 +230,5 @@ def test_wrong_arguments_are_refused_where_they_are_written():
         mixed.feedback("a", "x")
     with pytest.raises(PlanError, match="stop must be one of"):
         mix("ab", stop="soon")
-    with pytest.raises(PlanError, match="had given nothing"):
+    with pytest.raises(PlanError, match="had given nothing, or had ended"):
         mixed.replay(mixed.state_dict())
