@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from olympipe_like._model.options import Remote
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
+from olympipe_like._remote.address import host_of, is_loopback
 from olympipe_like._remote.msgpack_items import load_msgpack
 from olympipe_like._remote.starting import Workers, start_workers
 from olympipe_like.errors import PlanError, PlanTypeError
@@ -18,9 +18,6 @@ from olympipe_like.errors import PlanError, PlanTypeError
 __all__ = ["Workers", "remote", "start_workers"]
 
 FORBID_PICKLE = "OLYMPIPE_LIKE_FORBID_PICKLE"  # an environment variable: set by a site that wants no pickled results
-
-_ADDRESS = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+|\*):(?P<port>[0-9]{1,5})")
-_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}|localhost|\[::1\]")
 
 
 def remote(
@@ -108,12 +105,6 @@ def remote(
     )
 
 
-def is_address(text: str) -> bool:
-    """Whether a text is an address."""
-    found = _ADDRESS.fullmatch(text)
-    return found is not None and 0 < int(found["port"]) < 65536
-
-
 def keys_to_listen(where: str, address: str, keys: str | os.PathLike[str] | None) -> str | None:
     """Return the folder of keys with which an address of this machine may be listened on; None: without any.
 
@@ -123,11 +114,11 @@ def keys_to_listen(where: str, address: str, keys: str | os.PathLike[str] | None
         If it must not be: without keys no other machine may reach it.
     """
     checks.text(where, "address", address)
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not is_address(address):
+    host = host_of(address)
+    if host is None:
         raise PlanError(f"{where}: address must be like tcp://10.0.0.5:5555, got {address!r}")
     if keys is None:
-        if not _LOOPBACK.fullmatch(found["host"]):
+        if not is_loopback(host):
             name = where.split(" ", 1)[0]
             raise PlanError(
                 f"{where}: refusing to listen on {address} without keys: run 'olympipe-like keys new NAME' and give "

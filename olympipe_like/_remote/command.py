@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from olympipe_like._remote import temporary
-from olympipe_like._remote.keys import DEFAULT_FOLDER, KeyFolder, KeyProblem
+from olympipe_like._remote.address import why_not_to_go_to
+from olympipe_like._remote.keys import DEFAULT_FOLDER, KeyFolder
+from olympipe_like._remote.speech import MOST_WORKERS
+from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like.errors import PlanError
 
 
@@ -54,8 +57,13 @@ def _work(chosen: argparse.Namespace) -> int:
     from olympipe_like._remote.household import Visiting
     from olympipe_like._remote.machine import Machine
 
-    if chosen.workers < 1:
-        raise KeyProblem(f"--workers must be at least 1, got {chosen.workers}")
+    if why := why_not_to_go_to(chosen.address):
+        raise PlanError(why)
+    if not 0 < chosen.workers <= MOST_WORKERS:
+        raise PlanError(f"--workers must be from 1 to {MOST_WORKERS}, got {chosen.workers}")
+    if chosen.linger is not None and not chosen.linger >= 0:
+        raise PlanError(f"--linger must be a number of seconds, at least 0, got {chosen.linger:g}")
+    load_zmq()  # here, and not in a process of ours that would be started again and again
     if chosen.keys_from is not None:
         own, hub = temporary.read_worker_keys(chosen.keys_from)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -75,7 +76,9 @@ class Door:
             router.bind(address)
         except zmq.ZMQError as error:
             self.close()
-            raise CannotListen(f"cannot bind {address}: {error}") from None
+            none = error.errno in (errno.ENODEV, errno.EADDRNOTAVAIL)
+            what = "; this machine has no such address" if none else ""
+            raise CannotListen(f"cannot bind {address}: {error}{what}") from None
 
     @property
     def handles(self) -> list[Any]:

@@ -20,6 +20,7 @@ from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._transport import messages as wire
 
 MOST_TEXT = 2000  # characters of a text that a machine may send for people to read
+MOST_WORKERS = 10_000  # of one machine
 MOST_HELD = 10_000  # frames that a worker may want in hand
 
 
@@ -220,7 +221,7 @@ def unpack_hello(data: bytes | memoryview) -> Hello:
     _is(values, str, int, tuple, str, int, bytes, int)
     hello = Hello(*values)
     _ints(hello.python)
-    _need(len(values[2]) == 2 and 0 <= hello.workers <= 10_000, "a greeting that cannot be")
+    _need(len(values[2]) == 2 and 0 <= hello.workers <= MOST_WORKERS, "a greeting that cannot be")
     return hello._replace(host=readable(hello.host, 64), library=readable(hello.library, 32))
 
 

@@ -8,8 +8,13 @@ import sys
 from types import TracebackType
 
 from olympipe_like._model.options import Remote
+from olympipe_like._plan import checks
+from olympipe_like._plan.call_site import call_site
 from olympipe_like._remote import temporary
+from olympipe_like._remote.address import from_here
+from olympipe_like._remote.keys import KeyFolder
 from olympipe_like._worker import interpreter
+from olympipe_like.errors import PlanError, PlanTypeError
 
 STOP_SECONDS = 5.0
 
@@ -69,8 +74,31 @@ def start_workers(
         The workers' folder of keys, where ``where`` has keys.
     name : str, optional
         What reports call the machine; its host name by default.
+
+    Raises
+    ------
+    PlanError
+        If an argument cannot be, or the workers would not be let in.
     """
-    command = [sys.executable, "-m", "olympipe_like", "worker", where.address, "--workers", str(workers)]
+    here = f"start_workers ({call_site()})"
+    if not isinstance(where, Remote):
+        raise PlanTypeError(f"{here}: give what remote(ADDRESS) returned, got {checks.show(where)}")
+    count = checks.whole_number(here, "workers", workers, 1)
+    if where.keys is not None and keys is None:
+        raise PlanError(
+            f"{here}: who comes to {where.address} must have a key, as remote(..., keys=...) says: make one for the "
+            "workers with 'olympipe-like keys new NAME', allow it, and give keys=FOLDER"
+        )
+    if where.keys is None and keys is not None:
+        raise PlanError(
+            f"{here}: remote({where.address!r}) has no keys=, so who has a key is not let in: give both, or neither"
+        )
+    if keys is not None:
+        checks.path(here, "keys", keys)
+        KeyFolder(keys).own()  # what is wrong with them is said here, and not by a process of this program
+    if name is not None:
+        checks.text(here, "name", name)
+    command = [sys.executable, "-m", "olympipe_like", "worker", from_here(where.address), "--workers", str(count)]
     if name is not None:
         command += ["--name", name]
     path = filter(None, [interpreter.PACKAGE_HOME, os.getenv("PYTHONPATH")])

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from olympipe_like._model.identity import StageId
+from olympipe_like._remote.address import from_elsewhere
 from olympipe_like._remote.guests import Guest
 from olympipe_like._remote.run_link import RunLink, StageNeed, Worker
 from olympipe_like._transport.remote_messages import Came, Hopeless, Noted
@@ -112,7 +113,7 @@ class Vacancy:
         return text
 
     def _how_to_start_some(self) -> str:
-        address = self.need.remote.address
+        address = from_elsewhere(self.need.remote.address)
         if self.need.remote.own_target:
             return f"olympipe_like.requests.Worker(target, {address!r}, keys=FOLDER).process_requests()"
         return f"olympipe-like worker {address} --keys FOLDER"

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from olympipe_like._model.options import Remote
@@ -92,8 +92,7 @@ class Broker(Asking):
                 f"{where}: OLYMPIPE_LIKE_FORBID_PICKLE is set, so nothing that a worker sends may be unpickled: "
                 "give dumps= and loads="
             )
-        if isinstance(clients, str) or not all(isinstance(each, str) for each in clients):
-            raise PlanTypeError(f"{where}: clients must be a list of names of keys, got {clients!r}")
+        names = _names(where, clients)
         self._retries = checks.whole_number(where, "worker_retries", worker_retries, 1)
         self._remote = Remote(
             address=address,
@@ -106,7 +105,7 @@ class Broker(Asking):
         )
         if folder is None:
             temporary.hub_keys(address)  # from now on workers and clients of this program can be made
-        self._serve = Serve(None if folder is None else tuple(clients))
+        self._serve = Serve(None if folder is None else names)
         self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._exchange = Exchange()
@@ -223,6 +222,14 @@ class Broker(Asking):
         if self._reception is not None:
             self._reception.close()
         self._reception = Reception(Connection(ours), self._exchange)
+
+
+def _names(where: str, clients: object) -> tuple[str, ...]:
+    if isinstance(clients, Iterable) and not isinstance(clients, str):
+        found = tuple(clients)
+        if all(isinstance(each, str) for each in found):
+            return found
+    raise PlanTypeError(f"{where}: clients must be a list of names of keys, got {clients!r}")
 
 
 @atexit.register

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._remote import temporary
+from olympipe_like._remote.address import from_here
 from olympipe_like._remote.keys import SecretKey
 from olympipe_like._remote.starting import STOP_SECONDS
 from olympipe_like._transport.callables import ShippingError, install_main, pack, pack_main_classes, unpack
@@ -22,7 +23,7 @@ from olympipe_like._worker import interpreter
 from olympipe_like._worker.interrupts import ignore_interrupts
 from olympipe_like.errors import PlanTypeError
 from olympipe_like.requests.outcome import format_of
-from olympipe_like.requests.visitor import visitor
+from olympipe_like.requests.visitor import frames_held, visitor
 from olympipe_like.requests.worker import Worker
 
 _LENGTH_BYTES = 8
@@ -100,6 +101,9 @@ def start_workers(
     where = f"start_workers ({call_site()})"
     checks.sync_function(where, "target", target)
     count = checks.whole_number(where, "workers", workers, 1)
+    if isinstance(address, str):
+        address = from_here(address)
+    frames_held(where, prefetch)
     found = visitor(where, address, keys, broker, name)
     format_of(where, dumps, loads)
     try:

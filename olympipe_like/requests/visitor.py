@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from olympipe_like._plan import checks
 from olympipe_like._remote import temporary
+from olympipe_like._remote.address import why_not_to_go_to
 from olympipe_like._remote.keys import KeyFolder, SecretKey
+from olympipe_like._remote.speech import MOST_HELD
+from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like.errors import PlanError
-from olympipe_like.remote import is_address
 
 
 class Visitor(NamedTuple):
@@ -20,6 +22,20 @@ class Visitor(NamedTuple):
     own: SecretKey
     hub: str  # the broker's public key
     host: str
+
+
+def frames_held(where: str, prefetch: object) -> int:
+    """Return how many frames a worker wants in hand.
+
+    Raises
+    ------
+    PlanError
+        If it is no number, or more than a broker allows.
+    """
+    count = checks.whole_number(where, "prefetch", prefetch, 0) + 1
+    if count > MOST_HELD:
+        raise PlanError(f"{where}: prefetch must be less than {MOST_HELD}, got {prefetch}")
+    return count
 
 
 def visitor(
@@ -33,9 +49,12 @@ def visitor(
         If the address is none; if there is no key, or others could have read it; if nobody could let this one in.
     """
     place = checks.text(where, "address", address)
-    if not is_address(place):
-        raise PlanError(f"{where}: address must be like tcp://10.0.0.5:5555, got {address!r}")
-    host = name if name is not None else socket.gethostname()
+    if why := why_not_to_go_to(place):
+        raise PlanError(f"{where}: {why}")
+    load_zmq()  # in this program, and not in a process of it, of which the user would see a traceback
+    host = checks.text(where, "name", name) if name is not None else socket.gethostname()
+    if broker is not None:
+        checks.text(where, "broker", broker)
     if keys is None:
         if not temporary.is_known(place):
             raise PlanError(

@@ -35,7 +35,7 @@ from olympipe_like._worker.startup import Surroundings
 from olympipe_like.errors import PipelineExecutionError
 from olympipe_like.requests.desk import Desk
 from olympipe_like.requests.outcome import format_of
-from olympipe_like.requests.visitor import visitor
+from olympipe_like.requests.visitor import frames_held, visitor
 
 if TYPE_CHECKING:
     from olympipe_like.graph.graph import Graph
@@ -116,7 +116,7 @@ class Worker:
         checks.sync_function(where, "target", target)
         self._target = target
         self._name = checks.name_of(target, "target")
-        self._holds = checks.whole_number(where, "prefetch", prefetch, 0) + 1
+        self._holds = frames_held(where, prefetch)
         self._kind = format_of(where, dumps, loads)
         found = visitor(where, address, keys, broker, name)
         self._visiting = Visiting(found.address, found.own, found.hub, found.host, 1, forbid_pickle=False, linger=None)

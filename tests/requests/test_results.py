@@ -326,7 +326,17 @@ def test_what_could_not_work_is_refused_where_it_is_written(address):
         Broker(address, dumps=json.dumps)
     with pytest.raises(PlanTypeError, match="clients must be a list"):
         Broker(address, clients="asker")
+    with pytest.raises(PlanTypeError, match="clients must be a list"):
+        Broker(address, clients=5)
     broker = Broker(address).run_async()
+    with pytest.raises(PlanError, match="prefetch must be less than 10000, got 20000"):
+        Worker(len, address, prefetch=20_000)
+    with pytest.raises(PlanError, match=r"start_workers \(test_results.py:\d+\): prefetch must be >= 0, got -1"):
+        start_workers(len, address, prefetch=-1)
+    with pytest.raises(PlanTypeError, match="name must be a text, got 5"):
+        Client(address, name=5)
+    with pytest.raises(PlanError, match="address must name the machine to go to"):
+        Client("tcp://*:5555")
     with pytest.raises(PlanTypeError, match="requests must be an iterable, got int 3"):
         broker.imap(3)
     with pytest.raises(PlanError, match="look_ahead must be >= 1"):
