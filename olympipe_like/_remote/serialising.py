@@ -68,7 +68,7 @@ class Serializer:
         blobs = []
         for index, item in enumerate(items):
             try:
-                blobs.append(_ITEM + bytes(dumps(item)))
+                blobs.append(_ITEM + bytes_of(dumps(item)))
             except BaseException as error:
                 if strict:
                     raise EncodingError(index) from error
@@ -103,6 +103,19 @@ class Serializer:
         if blob[:1] != _ITEM:
             raise CannotTravel(blob[1:].decode(errors="replace"))
         return self._get()[1](blob[1:])
+
+
+def bytes_of(written: object) -> bytes:
+    """Return what a user's ``dumps`` made of an item.
+
+    Raises
+    ------
+    TypeError
+        If it is no bytes: ``bytes`` would take a number for a length, and ``str`` is what `json.dumps` returns.
+    """
+    if not isinstance(written, bytes | bytearray | memoryview):
+        raise TypeError(f"dumps must return bytes, and returned {type(written).__name__}")
+    return bytes(written)
 
 
 class _Blobs:

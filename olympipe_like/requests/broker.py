@@ -21,14 +21,14 @@ from olympipe_like._remote.gateways import Gateway, close_gateway, gateway_of
 from olympipe_like._runtime.hub_client import warm_up
 from olympipe_like._runtime.run import Run
 from olympipe_like._transport.connection import Connection
-from olympipe_like.errors import PipelineExecutionError, PlanError, PlanTypeError
+from olympipe_like.errors import BrokerClosed, PipelineExecutionError, PlanError, PlanTypeError
 from olympipe_like.remote import keys_to_listen
 from olympipe_like.requests.asking import Asking, not_running
 from olympipe_like.requests.desk import of_worker, source, stage
 from olympipe_like.requests.exchange import Exchange
 from olympipe_like.requests.outcome import format_of, pack_lost
 from olympipe_like.requests.reception import Reception
-from olympipe_like.requests.session import Way
+from olympipe_like.requests.session import ANOTHERS, Way
 
 _running: weakref.WeakSet[Broker] = weakref.WeakSet()
 _starting = threading.Lock()  # two brokers of one address must not begin at once
@@ -113,6 +113,7 @@ class Broker(Asking):
         self._gateway: Gateway | None = None
         self._run: Run[bytes] | None = None
         self._cancelled = False
+        self._is_anothers = False  # this process is a fork of the one where it runs
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -169,7 +170,18 @@ class Broker(Asking):
             raise not_running("broker")
         return run.report
 
+    def leave_to_parent(self) -> None:
+        """In a fork of the process that began it: nothing done here may disturb who asks there."""
+        self._is_anothers = self._cancelled = True
+        self._turn = threading.Lock()  # the parent's may be held by a thread that does not exist here
+        self._exchange = Exchange()
+        if self._reception is not None:
+            self._reception.leave_to_parent()
+        self._thread = self._reception = self._gateway = self._run = None
+
     def _way(self) -> Way:
+        if self._is_anothers:
+            raise BrokerClosed(ANOTHERS)
         if self._thread is None or self._cancelled:
             raise not_running("broker")
         return self._exchange
@@ -238,5 +250,13 @@ def _cancel_all() -> None:
         broker.cancel()
 
 
+def _leave_to_parent() -> None:
+    global _starting  # noqa: PLW0603 - the parent's may be held by a thread that does not exist here
+    _starting = threading.Lock()
+    for broker in list(_running):
+        broker.leave_to_parent()
+    _running.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)  # they are the parent's
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -17,10 +17,11 @@ from olympipe_like._remote.clients import several
 from olympipe_like._remote.messenger import Anew, Answered, Ask, Meet, Over, Withdraw
 from olympipe_like._transport.connection import Connection
 from olympipe_like._worker import interpreter
+from olympipe_like.errors import BrokerClosed
 from olympipe_like.requests.asking import Asking, not_running
 from olympipe_like.requests.exchange import Asker
 from olympipe_like.requests.outcome import Buffer, format_of, pack_closed
-from olympipe_like.requests.session import Way
+from olympipe_like.requests.session import ANOTHERS, Way
 from olympipe_like.requests.visitor import visitor
 
 END_SECONDS = 2.0  # how long a messenger may take to say good-bye
@@ -74,6 +75,7 @@ class Client(Asking):
         self._control: Connection | None = None
         self._thread: threading.Thread | None = None
         self._why_over = ""
+        self._is_anothers = False  # this process is a fork of the one where it runs
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -126,7 +128,22 @@ class Client(Asking):
                 process.wait()
         _running.discard(self)
 
+    def leave_to_parent(self) -> None:
+        """In a fork of the process that began it: nothing done here may disturb the parent's calls."""
+        self._is_anothers = True
+        self._turn = threading.RLock()  # the parent's may be held by a thread that does not exist here
+        self._why_over = ANOTHERS
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.returncode = 0  # not our child: nothing to wait for
+        self._control = self._process = self._thread = None
+        for each in (self._calls_by_channel, self._channels, self._open_requests):
+            each.clear()
+
     def _way(self) -> Way:
+        if self._is_anothers:
+            raise BrokerClosed(ANOTHERS)
         if self._control is None:
             raise not_running("client")
         return self
@@ -215,5 +232,11 @@ def _cancel_all() -> None:
         client.cancel()
 
 
+def _leave_to_parent() -> None:
+    for client in list(_running):
+        client.leave_to_parent()
+    _running.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)  # they are the parent's
+    os.register_at_fork(after_in_child=_leave_to_parent)

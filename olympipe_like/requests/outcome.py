@@ -14,7 +14,7 @@ from olympipe_like._plan import checks
 from olympipe_like._plan.segment import Label
 from olympipe_like._remote import fields
 from olympipe_like._remote.envelope import ProtocolError
-from olympipe_like._remote.serialising import PlainFailure, failure_of
+from olympipe_like._remote.serialising import PlainFailure, bytes_of, failure_of
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._worker.blame import blame, text_of
 from olympipe_like.errors import BrokerClosed, InternalError, PlanError, WorkerLost
@@ -54,7 +54,7 @@ def format_of(where: str, dumps: object, loads: object) -> Format:
     checks.function(where, "loads", loads)
     assert callable(dumps)
     assert callable(loads)
-    return Format(dumps, loads, is_pickle=False)
+    return Format(lambda value: bytes_of(dumps(value)), loads, is_pickle=False)
 
 
 def with_ticket(ticket: int, *parts: Buffer) -> bytes:

@@ -65,3 +65,7 @@ class Reception:
         if self._thread is not threading.current_thread():
             self._thread.join()
         self._connection.close()
+
+    def leave_to_parent(self) -> None:
+        """In a fork of the broker's process: close the copy of the connection, without a word to anybody."""
+        self._connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +14,13 @@ from olympipe_like._plan.segment import Label
 from olympipe_like._runtime.raising import to_error
 from olympipe_like._worker.blame import blame, show
 from olympipe_like._worker.feed import iterate
+from olympipe_like.errors import BrokerClosed
 from olympipe_like.requests.exchange import Asker
 from olympipe_like.requests.outcome import Buffer, Format, pack_failure, value_of
 
 JOIN_SECONDS = 0.25  # how long a thread is waited for that may be inside the user's requests
+
+ANOTHERS = "this process is a fork of the one that began it, which takes its results: make a Client here"
 
 _REQUESTS = Label("requests", "source", 0, 0)
 
@@ -52,6 +56,18 @@ class Session:
         self._ended = False  # there will be no more requests
         self._failure: Failure | None = None  # of their source
         self._closed = False
+        self._process = os.getpid()
+
+    def must_be_ours(self) -> None:
+        """Make sure that this is no fork of the process that asks: nobody would be told anything here.
+
+        Raises
+        ------
+        BrokerClosed
+            If it is one.
+        """
+        if os.getpid() != self._process:
+            raise BrokerClosed(ANOTHERS)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -139,7 +155,10 @@ class Session:
         ------
         StopIteration
             If there is none any more.
+        BrokerClosed
+            If this process is a fork of the one that asked.
         """
+        self.must_be_ours()  # before the lock: it may be held by a thread that does not exist here
         with self._turn:
             self._consumed = self._taken
             if self._has_room:
@@ -162,7 +181,9 @@ class Session:
         return self._taken in self._outcomes or self._closed or (self._ended and self._taken == self._pulled)
 
     def close(self) -> None:
-        """Want nothing more; from any thread."""
+        """Want nothing more; from any thread. In a fork, what was asked is the parent's and goes on."""
+        if os.getpid() != self._process:
+            return
         with self._turn:
             if self._closed:
                 return
@@ -197,6 +218,7 @@ class Results(Iterator[Any]):
         if self._over:
             raise StopIteration
         if not self._begun:
+            self._session.must_be_ours()
             self._begun = True
             self._thread.start()
         try:

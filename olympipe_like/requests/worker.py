@@ -189,6 +189,20 @@ class Worker:
         self._drop_waiting()
         _working.discard(self)
 
+    def leave_to_parent(self) -> None:
+        """In a fork of the process that began it: the parent answers on, and nothing done here may disturb that."""
+        self._cancelled = True
+        self._refused = "this process is a fork of the one that answers: make a Worker here"
+        self._turn, self._serving = threading.Condition(), threading.Lock()  # nobody here would release the parent's
+        self._waiting = queue.SimpleQueue()
+        self._waiting.put(None)
+        if self._courier is not None:
+            self._courier.close()
+        for job in self._jobs.values():
+            job.socket.close()
+        self._jobs.clear()
+        self._courier = self._listener = None
+
     def _drop_waiting(self) -> None:
         """Be done with what nobody will work on."""
         try:
@@ -337,5 +351,11 @@ def _leave() -> None:
         worker.cancel()
 
 
+def _leave_to_parent() -> None:
+    for worker in list(_working):
+        worker.leave_to_parent()
+    _working.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_working.clear)  # they are the parent's
+    os.register_at_fork(after_in_child=_leave_to_parent)

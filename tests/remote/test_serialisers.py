@@ -113,6 +113,15 @@ def test_an_item_that_cannot_be_written_is_told_with_where_it_came_from(machines
         Pipeline(items).task(same, executor=hub(serializer="msgpack")).wait_for_result()
 
 
+@pytest.mark.parametrize("returned", ["text", 7])
+def test_dumps_that_returns_no_bytes_is_told(machines, hub, returned):
+    machines(1)
+    there = hub(dumps=lambda _: returned, loads=json.loads)
+
+    with pytest.raises(StageFailed, match=r"dumps must return bytes, and returned (str|int)"):
+        Pipeline([1, 2]).task(same, executor=there).wait_for_result()
+
+
 def test_a_result_that_cannot_be_read_is_its_items_failure(machines, hub):
     machines(1)
 

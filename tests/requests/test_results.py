@@ -298,6 +298,22 @@ def test_own_functions_write_requests_and_results_and_nothing_is_unpickled(addre
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("returned", ["text", 7, None])
+def test_dumps_that_returns_no_bytes_costs_only_its_own_request(address, returned):
+    def dumps(value):
+        return returned if value == "odd" else json.dumps(value).encode()
+
+    own = {"dumps": dumps, "loads": json.loads}
+    with Broker(address, **own) as broker, start_workers(str.upper, address, **own), Client(address, **own) as client:
+        for asker in (broker, client):
+            results = asker.imap(["a", "odd", "b"])
+
+            assert next(results) == "A"
+            with pytest.raises(StageFailed, match="cannot be sent: TypeError: dumps must return bytes, and returned"):
+                next(results)
+            assert list(results) == ["B"]
+
+
 def test_who_asks_before_or_after_is_told(address):
     broker = Broker(address)
     with pytest.raises(BrokerClosed, match="the broker is not running"):
