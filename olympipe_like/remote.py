@@ -58,7 +58,7 @@ def remote(
     modules : list of modules or their names
         Python modules and packages that travel with the functions; others must be installed on the workers' machines.
     max_message : int or text
-        Bytes that one frame of results may have.
+        Bytes that one result may have; a larger one is the failure of its item.
     serializer : "pickle" or "msgpack"
         How items travel. With "msgpack" nothing that a worker sends is unpickled.
     dumps, loads : callable, optional

@@ -35,6 +35,11 @@ class Conduct:
         self._said: set[Says] = set()
         self.stopping = False
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether it has something to answer."""
+        return bool(self._frames)
+
     def given(self, run: wire.Run) -> int:
         """Take note of a frame that it is given; return the frame's number."""
         self._last += 1

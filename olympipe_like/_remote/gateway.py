@@ -150,16 +150,25 @@ class Gateway:
             try:
                 self._answered(worker, values, payload)
             except ProtocolError:
-                # As if it had died of that frame: a machine that comes back and answers so again would get it for ever.
-                self._forget(worker)
-                ended = Ended(None, guest.pid, None, timed_out=False, excused=False)
-                identity = worker.identity
-                worker.link.tell(wire.Closed(identity) if worker.conduct.stopping else Lost(identity, *ended))
+                self.broke(guest, channel)
                 raise
             return
         if payload:
             raise ProtocolError(f"{says.name} with a payload")
         self._told(worker, says, values)
+
+    def broke(self, guest: Guest, channel: int) -> None:
+        """What a worker says cannot be: as if it had died of the frame it is at.
+
+        A machine that comes back and answers so again would get that frame for ever.
+        """
+        worker = self._workers.get((guest, channel))
+        if worker is None or not worker.conduct.has_frames:
+            return
+        self._forget(worker)
+        ended = Ended(None, guest.pid, None, timed_out=False, excused=False)
+        identity = worker.identity
+        worker.link.tell(wire.Closed(identity) if worker.conduct.stopping else Lost(identity, *ended))
 
     def _answered(self, worker: Worker, values: Sequence[Any], payload: list[memoryview]) -> None:
         nbytes = sum(piece.nbytes for piece in payload)

@@ -24,12 +24,11 @@ from olympipe_like._remote.envelope import (
 )
 from olympipe_like._remote.keys import PublicKey
 from olympipe_like._remote.session import Assembly, Buffer, Session, with_length, without_length
-from olympipe_like._remote.speech import Hello, Welcome
+from olympipe_like._remote.speech import MOST_BODY_BYTES, Hello, Welcome
 
 BEAT_SECONDS = 0.25  # a closed connection is noticed at the next beat
 DIED = 1  # channel of a good-bye that somebody says for a machine whose main process is dead
 FAREWELL_SECONDS = 1.0  # for all machines to hear that the program has ended
-MOST_BODY_BYTES = 256 << 20  # of a message without its payload: failures and log records
 
 
 class Guest:
@@ -87,6 +86,7 @@ class Ears(Protocol):
 
     def came(self, guest: Guest) -> None: ...
     def said(self, guest: Guest, channel: int, body: bytes, payload: list[memoryview]) -> None: ...
+    def broke(self, guest: Guest, channel: int) -> None: ...
     def left(self, guest: Guest, *, lost: bool, why: str) -> None: ...
     def note(self, text: str) -> None: ...
     def may_not_ask(self, key: PublicKey) -> str: ...
@@ -150,7 +150,11 @@ class Guests:
             raise ProtocolError(f"{envelope.kind.name} from a worker")
         if not guest.session.receive(envelope, monotonic()):
             return
-        message = guest.assemble(envelope, data, self.most_bytes + MOST_BODY_BYTES)
+        try:
+            message = guest.assemble(envelope, data, self.most_bytes + MOST_BODY_BYTES)
+        except ProtocolError:
+            self._ears.broke(guest, envelope.channel)
+            raise
         if message is not None:
             self._ears.said(guest, envelope.channel, *message)
         if guest.session.owes_acknowledgement:
@@ -202,8 +206,8 @@ class Guests:
             self._is_away(guest)
 
     def agree(self, lost_after: float, most_bytes: int) -> None:
-        """Take over what another run says; the machines hear how long they may be silent now."""
-        is_new = lost_after != self.lost_after
+        """Take over what another run says; the machines hear what holds now."""
+        is_new = (lost_after, most_bytes) != (self.lost_after, self.most_bytes)
         self.lost_after, self.most_bytes = lost_after, most_bytes
         for guest in self if is_new else ():
             self._welcome(guest, is_new=False)

@@ -23,12 +23,13 @@ from olympipe_like._remote.courier_process import RESTART_SECONDS, CourierProces
 from olympipe_like._remote.household import Died, Fork, Forked, Kill, Leave, NotForked, Over, Tell, Visiting
 from olympipe_like._remote.luggage import install
 from olympipe_like._remote.serialising import serializer_of
-from olympipe_like._remote.speech import Ended, Terms
+from olympipe_like._remote.speech import MOST_BODY_BYTES, Ended, Terms
 from olympipe_like._transport import codec
 from olympipe_like._transport.connection import Channel
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.loop import WorkerOrder
 from olympipe_like._worker.output import LogLevels
+from olympipe_like._worker.sending import Limit, limit
 from olympipe_like._worker.stacks import StackFile, show_on_signal
 from olympipe_like._worker.startup import Surroundings, keep_large_blocks
 
@@ -192,6 +193,7 @@ class Machine:
         serializer = serializer_of(terms.codec, terms.classes)
         if serializer is not None:
             codec.use(serializer)
+        limit(Limit(terms.most_bytes, terms.most_bytes + MOST_BODY_BYTES // 2))
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         for each in self._processes.values():

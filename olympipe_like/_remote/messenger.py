@@ -18,6 +18,9 @@ from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport.connection import Channel
 from olympipe_like._worker.interrupts import ignore_all
 
+TOGETHER_BYTES = 1 << 20
+"""Requests that come together travel so, up to this size: all of them might be more than the broker takes at once."""
+
 
 class Meet(NamedTuple):
     """Program to messenger, first of all: where to go, as whom."""
@@ -48,6 +51,15 @@ class Answered(NamedTuple):
     channel: int
     numbers: tuple[int, ...]
     lengths: tuple[int, ...]
+
+
+class TooLarge(NamedTuple):
+    """Messenger to program: the broker takes no request of this size."""
+
+    channel: int
+    number: int
+    nbytes: int
+    most: int
 
 
 class Anew(NamedTuple):
@@ -134,10 +146,24 @@ class Messenger:
             return  # they are asked again when there is a session
         # In the moment of a new session the program may ask for both reasons: because it would, and because it must.
         requests = [each for each in requests if (channel, each[0]) not in self._asked]
-        if requests:
-            numbers, pieces = zip(*requests, strict=True)
-            self._asked.update((channel, number) for number in numbers)
-            self._visit.send(channel, speech.pack(Says.ASK, numbers, tuple(map(len, pieces))), list(pieces))
+        together: list[tuple[int, Buffer]] = []
+        for number, request in requests:
+            nbytes, most = len(request), self._visit.most_bytes
+            if nbytes > most:
+                self._control.send(TooLarge(channel, number, nbytes, most))
+                continue
+            if together and nbytes + sum(len(each) for _, each in together) > TOGETHER_BYTES:
+                self._send(channel, together)
+                together = []
+            together.append((number, request))
+        if together:
+            self._send(channel, together)
+
+    def _send(self, channel: int, requests: list[tuple[int, Buffer]]) -> None:
+        assert self._visit is not None
+        numbers, pieces = zip(*requests, strict=True)
+        self._asked.update((channel, number) for number in numbers)
+        self._visit.send(channel, speech.pack(Says.ASK, numbers, tuple(map(len, pieces))), list(pieces))
 
     def _withdraw(self, channel: int) -> None:
         if self._visit is not None and any(each[0] == channel for each in self._asked):

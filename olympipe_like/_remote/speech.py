@@ -20,6 +20,7 @@ from olympipe_like._remote.envelope import ProtocolError
 from olympipe_like._transport import messages as wire
 
 MOST_TEXT = 2000  # characters of a text that a machine may send for people to read
+MOST_BODY_BYTES = 256 << 20  # of a message without its payload: failures and log records
 MOST_WORKERS = 10_000  # of one machine
 MOST_HELD = 10_000  # frames that a worker may want in hand
 
@@ -63,6 +64,7 @@ class Terms(NamedTuple):
     modules: dict[str, tuple[bytes, bool, str]]  # source, whether it is a package, file name
     plain: bool  # nothing that the workers send is a pickle
     own_target: bool  # for workers that bring the function along: the shipment is not for them
+    most_bytes: int  # that one of their results may have
     codec: bytes  # how items are written; empty: pickle
     shipment: bytes
     classes: dict[str, bytes]

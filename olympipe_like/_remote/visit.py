@@ -49,6 +49,7 @@ class Visit:
         self.is_welcome = False  # on this connection
         self._assemblies: dict[int, Assembly] = {}
         self.lost_after = 10.0
+        self.most_bytes = MOST_BYTES  # of one message that the hub takes
         self.is_paused = False  # nobody is to be visited for now
         self._beat = FIRST_BEAT_SECONDS
         self._beat_at = self._hello_at = 0.0
@@ -172,7 +173,7 @@ class Visit:
             self._host.said(envelope.channel, *without_length(pieces))
 
     def _welcomed(self, envelope: Envelope, welcome: Welcome, now: float) -> None:
-        self.lost_after, self._beat = welcome.lost_after, welcome.beat
+        self.lost_after, self._beat, self.most_bytes = welcome.lost_after, welcome.beat, welcome.most_bytes
         again = []
         if welcome.is_new or self.session is None:
             if self.session is not None:

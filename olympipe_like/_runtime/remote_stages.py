@@ -127,6 +127,7 @@ class RemoteStages:
                 modules=modules,
                 plain=remote.serializer != "pickle",
                 own_target=remote.own_target,
+                most_bytes=remote.max_message,
                 codec=_codec_of(remote),
                 shipment=shipment,
                 classes=dict(order.classes),

@@ -55,7 +55,7 @@ class Broker(Asking):
         Requests fail with `WorkerLost` if all workers are gone and none comes for so long. Before any has come,
         requests wait.
     max_message : int or text
-        Bytes that a frame of results may have.
+        Bytes that a result may have, or a request of a client; a larger one fails.
     dumps, loads : callable, optional
         Both: how requests are written and results read; workers must have the same. ``loads`` must be safe to call
         with anything: then nothing that a worker sends is unpickled, and errors arrive without the exception itself.

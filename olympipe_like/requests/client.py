@@ -14,13 +14,13 @@ from typing import Any
 from olympipe_like._plan import checks
 from olympipe_like._plan.call_site import call_site
 from olympipe_like._remote.clients import several
-from olympipe_like._remote.messenger import Anew, Answered, Ask, Meet, Over, Withdraw
+from olympipe_like._remote.messenger import Anew, Answered, Ask, Meet, Over, TooLarge, Withdraw
 from olympipe_like._transport.connection import Connection
 from olympipe_like._worker import interpreter
 from olympipe_like.errors import BrokerClosed
 from olympipe_like.requests.asking import Asking, not_running
 from olympipe_like.requests.exchange import Asker
-from olympipe_like.requests.outcome import Buffer, format_of, pack_closed
+from olympipe_like.requests.outcome import Buffer, format_of, pack_closed, pack_unsent
 from olympipe_like.requests.session import ANOTHERS, Way
 from olympipe_like.requests.visitor import visitor
 
@@ -200,6 +200,8 @@ class Client(Asking):
                 break
             if isinstance(message, Answered):
                 self._answered(message, payload)
+            elif isinstance(message, TooLarge):
+                self._refused(message)
             elif isinstance(message, Anew):
                 with self._turn:
                     again = list(self._open_requests.items())
@@ -216,6 +218,11 @@ class Client(Asking):
             asker = self._calls_by_channel.get(message.channel)
         if asker is not None:
             asker.told(several(message.numbers, message.lengths, payload or b""))
+
+    def _refused(self, message: TooLarge) -> None:
+        most = f"max_message={message.most} of the Broker is the most; raise it"
+        outcome = pack_unsent(ValueError(f"it has {message.nbytes} bytes, and {most}"))
+        self._answered(Answered(message.channel, (message.number,), (len(outcome),)), bytearray(outcome))
 
     def _end(self, why: str) -> None:
         with self._turn:

@@ -44,12 +44,19 @@ class Desk:
     """
 
     def __init__(
-        self, target: Callable[[Any], Any], kind: Format, name: str, title: str, interrupted: Callable[[], None]
+        self,
+        target: Callable[[Any], Any],
+        kind: Format,
+        name: str,
+        title: str,
+        most_bytes: int,
+        interrupted: Callable[[], None],
     ) -> None:
         self._target = target
         self._kind = kind
         self._label = Label(name, "task", 1, 1)
         self._title = title
+        self._most_bytes = most_bytes
         self._interrupted = interrupted
 
     def segment(self) -> Segment:
@@ -70,7 +77,12 @@ class Desk:
             what = ""
             result = self._target(request)
             what = f"the result, of type {type(result).__qualname__}, cannot be written"
-            return with_ticket(ticket, VALUE, kind.dumps(result))
+            written = kind.dumps(result)
+            if len(written) > self._most_bytes:
+                what = "the result cannot be sent"
+                most = f"max_message={self._most_bytes} of the Broker is the most; raise it"
+                raise ValueError(f"it has {len(written)} bytes, and {most}")  # noqa: TRY301 - told as any other
+            return with_ticket(ticket, VALUE, written)
         except KeyboardInterrupt:
             self._interrupted()
             raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from olympipe_like._model.failure import Failure
@@ -71,6 +72,12 @@ def split_ticket(data: Buffer) -> tuple[int, memoryview]:
 def pack_failure(failure: Failure) -> bytes:
     """Return the outcome of a request that failed."""
     return FAILED + fields.pack(tuple(getattr(failure, name) for name in PlainFailure._fields))
+
+
+def pack_unsent(error: Exception) -> bytes:
+    """Return the outcome of a request that could not be sent."""
+    failure = blame(error, _RESULT, "", path=(0,))
+    return pack_failure(replace(failure, what=f"cannot be sent: {failure.what}"))
 
 
 def pack_closed(why: str) -> bytes:

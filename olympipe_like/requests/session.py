@@ -16,7 +16,7 @@ from olympipe_like._worker.blame import blame, show
 from olympipe_like._worker.feed import iterate
 from olympipe_like.errors import BrokerClosed
 from olympipe_like.requests.exchange import Asker
-from olympipe_like.requests.outcome import Buffer, Format, pack_failure, value_of
+from olympipe_like.requests.outcome import Buffer, Format, pack_unsent, value_of
 
 JOIN_SECONDS = 0.25  # how long a thread is waited for that may be inside the user's requests
 
@@ -98,8 +98,7 @@ class Session:
         try:
             data = self._kind.dumps(request)
         except Exception as error:  # noqa: BLE001 - the user's function, or the user's classes
-            failure = blame(error, _REQUESTS._replace(number=1, of=1), "", path=(number,), item=request)
-            self.told([(number, pack_failure(replace(failure, what=f"cannot be sent: {failure.what}")))])
+            self.told([(number, pack_unsent(error))])
             return
         self._way.ask(self, [(number, data)])
         if self._closed:

@@ -232,7 +232,7 @@ class Worker:
             self._interrupted = True
             job.abandon()  # so that no answer is sent
 
-        desk = Desk(self._target, self._kind, self._name, title, interrupted)
+        desk = Desk(self._target, self._kind, self._name, title, order.terms.most_bytes, interrupted)
         identity = WorkerId(order.identity)
         port = Port(Connection(job.socket), Memory(job.memory) if job.memory is not None else None)
         as_worker = WorkerOrder(

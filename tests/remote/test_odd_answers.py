@@ -6,6 +6,7 @@ import pytest
 
 from olympipe_like import Pipeline, StageFailed, WorkerLost
 from olympipe_like._remote import fields, temporary
+from olympipe_like._remote.envelope import Kind
 from olympipe_like._remote.speech import Says, pack
 from tests.remote.attacks import Peer
 from tests.remote.test_machines import consume  # noqa: F401 - a fixture
@@ -98,15 +99,30 @@ def test_what_makes_no_sense_costs_the_peer_its_place_and_no_item(machines, hub,
     assert consumer.finish(15) == list(range(40))
 
 
+def say_nonsense(evil, channel, number):
+    evil.say(channel, answer(number, more=True))
+
+
+def announce_too_much(evil, channel, _):
+    data = (1 << 40).to_bytes(8, "big") + bytes(100)
+    evil.send(evil.session.envelope(evil.session._put(Kind.BEGIN, channel, data)), data)
+
+
 @pytest.mark.fault("B07")
-def test_an_item_whose_answers_never_make_sense_fails_the_run_as_if_it_ended_its_workers(hub, consume, comes):  # noqa: F811
+@pytest.mark.parametrize("respond", [say_nonsense, announce_too_much])
+def test_an_item_whose_answers_never_make_sense_fails_the_run_as_if_it_ended_its_workers(
+    hub,
+    consume,  # noqa: F811
+    comes,
+    respond,
+):
     consumer = consume(Pipeline(["it"]).task(str, executor=hub(), name="work", worker_retries=1))
 
     # Twice for the item, twice more for what is to be said of it.
     for _ in range(4):
         evil = comes()
         channel, number = take_a_frame(evil)
-        evil.say(channel, answer(number, more=True))
+        respond(evil, channel, number)
         assert evil.is_thrown_out()
 
     with pytest.raises(WorkerLost, match=r"stage 1/1 'work': .* gave up after 2 attempts"):
