@@ -323,6 +323,17 @@ def test_a_client_that_is_killed_costs_the_others_nothing(address, folders, scri
         script.finish(process)
 
 
+def test_a_broker_keeps_nothing_of_calls_that_were_answered(broker, work, address):
+    work(str.upper)
+    with Client(address) as client:
+        for _ in range(20):
+            assert client.apply("a") == "A"
+        assert list(client.imap("abc")) == ["A", "B", "C"]
+
+        assert broker._reception._callers == {}
+        assert broker._exchange._tickets == {}
+
+
 def test_a_client_asks_a_broker_that_has_come_back_again(address, beside, eventually):
     first = Broker(address).run_async()
     results = []
