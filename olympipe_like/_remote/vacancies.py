@@ -78,8 +78,8 @@ class Vacancy:
         self._lost += 1
         self._why = why
 
-    def look(self, now: float) -> None:
-        """Say what is missing, once it has been missing for some time."""
+    def look(self, now: float, others: int) -> None:
+        """Say what is missing, once it has been missing for some time; ``others`` workers are at other stages."""
         remote = self.need.remote
         if self.closed or (self._opened and self.load):
             self._short_since = None
@@ -92,7 +92,7 @@ class Vacancy:
         short = now - self._short_since
         if short >= WAIT_SECONDS and not self._has_said:
             self._has_said = True
-            self._tell(Noted(logging.WARNING, self._complaint(), self.stage))
+            self._tell(Noted(logging.WARNING, self._complaint(others), self.stage))
         if self._opened and not remote.local_workers and short >= remote.reconnect_for:
             self.closed = True
             self._tell(Hopeless(self.stage, self._obituary()))
@@ -100,12 +100,12 @@ class Vacancy:
     def _tell(self, message: object) -> None:
         self.link.tell(message)
 
-    def _complaint(self) -> str:
+    def _complaint(self, others: int) -> str:
         remote = self.need.remote
-        text = (
-            f"{self.place} waits for remote workers: {self.load} of min_workers={remote.min_workers} are there; "
-            f"start some with: {self._how_to_start_some()}"
-        )
+        there = f"{self.load} of min_workers={remote.min_workers} are there"
+        if others:
+            there += f", and {others} at work for other stages or runs, which give none up before they end"
+        text = f"{self.place} waits for remote workers: {there}; start some with: {self._how_to_start_some()}"
         if self._opened:
             text = f"{self.place} has no remote worker left{self._last_words()}; it waits for one to come"
         if remote.local_workers:
@@ -164,5 +164,6 @@ class Vacancies:
 
     def look(self, now: float) -> None:
         """Let each stage say what it misses."""
+        at_work = sum(each.load for each in self._of.values())
         for each in list(self._of.values()):
-            each.look(now)
+            each.look(now, at_work - each.load)

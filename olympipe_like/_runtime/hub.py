@@ -92,7 +92,7 @@ class HubRun:
         watch = StallWatch(order.limits.stall_timeout, order.stall_warning)
         self._driver = Driver(Scheduler([stage.spec for stage in order.stages], order.limits), self, watch)
         labels = {stage.spec.id: stage.label for stage in order.stages}
-        self._stall = HubStall(self._driver, labels, self._crew.processes)
+        self._stall = HubStall(self._driver, labels, self._crew.processes, self._crew.elsewhere)
         self._status_due = monotonic() + order.status_interval if order.status_interval else None
         # Whether any event may bring forward what has its time: a worker begins an item, a stage lacks workers.
         self._is_restless = any(stage.timeout is not None or stage.spec.auto for stage in order.stages)

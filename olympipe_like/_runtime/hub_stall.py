@@ -37,11 +37,16 @@ class HubStall:
     """Looks when it is time to, and never waits itself."""
 
     def __init__(
-        self, driver: Driver, labels: Mapping[StageId, Label], processes: Callable[[], Sequence[StageProcess]]
+        self,
+        driver: Driver,
+        labels: Mapping[StageId, Label],
+        processes: Callable[[], Sequence[StageProcess]],
+        elsewhere: Callable[[WorkerId], str],
     ) -> None:
         self._driver = driver
         self._labels = labels
         self._processes = processes
+        self._elsewhere = elsewhere  # where a worker of another machine is
         self._asked: _Asked | None = None
 
     @property
@@ -91,8 +96,8 @@ class HubStall:
         pids = {each.worker: each.process.pid for each in asked.processes if each.worker is not None}
 
         def name_of(stage: StageId, hand: Hand) -> str:
-            where = f"pid {pids[hand.worker]}" if hand.worker in pids else "in the caller's process"
-            return f"worker {self._labels[stage].number}.{hand.slot}, {where}"
+            here = f", pid {pids[hand.worker]}" if hand.worker in pids else ", in the caller's process"
+            return f"worker {self._labels[stage].number}.{hand.slot}{self._elsewhere(hand.worker) or here}"
 
         stacks = []
         for number, each in enumerate(asked.processes):

@@ -117,6 +117,11 @@ class HubWorkers:
         if worker.process is not None and worker.process.cell is not None and worker.stage.timeout is not None:
             self._deadlines.watch(identity, worker.process.cell, worker.stage.timeout)
 
+    def elsewhere(self, worker: WorkerId) -> str:
+        """Return on which machine a worker is, if on another one."""
+        found = self.workers.get(worker)
+        return f" on {found.host}, pid {found.pid}" if found is not None and found.host else ""
+
     def processes(self) -> list[StageProcess]:
         """Return all processes, and what each is there for."""
         workers = [

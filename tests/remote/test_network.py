@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from olympipe_like import Pipeline
+from olympipe_like import Pipeline, StalledError
 from tests.remote.proxy import TO_HUB, TO_WORKER, Proxy
 from tests.remote.test_machines import consume  # noqa: F401 - a fixture
 
@@ -168,6 +168,13 @@ def test_a_long_way_is_only_slower(machines, hub, proxy):
     pipe = Pipeline(range(200)).task(lambda n: n + 1, executor=hub(prefetch=8))
 
     assert pipe.wait_for_result() == list(range(1, 201))
+
+
+def test_a_run_that_stands_still_names_the_machine_that_is_waited_for(machines, hub):
+    machines(1, name="far")
+
+    with pytest.raises(StalledError, match=r"worker 1\.0 on far, pid \d+ has had 1 frame"):
+        Pipeline([60]).task(time.sleep, executor=hub()).wait_for_result(stall_timeout=1.0)
 
 
 def test_a_silence_is_reported_with_the_worker_that_is_waited_for(machines, hub, proxy, consume, eventually, caplog):  # noqa: F811

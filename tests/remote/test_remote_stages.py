@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import random
+import threading
 import time
 
 import numpy as np
@@ -174,3 +176,17 @@ def is_alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_stage_that_waits_says_how_many_workers_others_have(machines, hub, caplog, eventually):
+    machines(1)
+    there = hub()
+    endless = Pipeline(itertools.count()).task(str, executor=there)
+    with caplog.at_level(logging.WARNING, "olympipe_like"), endless.run() as first:
+        next(iter(first))
+        waiting = threading.Thread(target=Pipeline([7]).task(str, executor=there).wait_for_result)
+        waiting.start()
+
+        eventually(lambda: "0 of min_workers=1 are there, and 1 at work for other stages or runs" in caplog.text, 15)
+    waiting.join(10)
+    assert not waiting.is_alive()
