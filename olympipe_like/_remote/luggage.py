@@ -114,27 +114,51 @@ class _Luggage(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 # -- what must be there -----------------------------------------------------------------------------------------------
 
 
-def needed(shipment: bytes, classes: Mapping[str, bytes], travelling: Modules) -> tuple[str, ...]:
-    """Return the top-level modules that a shipment and what travels with it refer to.
+def needed(shipment: bytes, classes: Mapping[str, bytes], travelling: Modules, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the top-level modules without which a shipment, and the modules ``named`` that travel, cannot be imported.
 
-    Without those of Python, of ours, and that travel; and without what is imported within functions or on a condition,
-    which may not be needed.
+    Without those of Python, of ours, and that travel; without what is imported within functions or on a condition,
+    which may not be needed; and without what only those parts of a package import that nothing refers to: its tests.
+
+    Raises
+    ------
+    PlanError
+        If a module that travels is no Python.
     """
     shipped = pickle.loads(shipment)  # made by this very process
     assert isinstance(shipped, Shipment)
     blobs = [shipped.blob, *shipped.names.values(), *classes.values()]
-    found = {name.partition(".")[0] for blob in blobs for name in _named_in(blob)}
-    found |= {name.partition(".")[0] for source, _, file in travelling.values() for name in _imported_by(source, file)}
+    waiting = [*named, *(name for blob in blobs for name in _named_in(blob))]
+    met: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in met:
+            met.add(name)
+            if name in travelling:
+                waiting += _with_parents(name)
+                waiting += _imported_by(name, travelling[name])
+    found = {name.partition(".")[0] for name in met}
     return tuple(sorted(found - sys.stdlib_module_names - _OURS - {each.partition(".")[0] for each in travelling}))
 
 
-def _imported_by(source: bytes, file: str) -> Iterator[str]:
-    """Yield the modules without which a module cannot be imported."""
-    for statement in ast.parse(source, file).body:
+def _imported_by(name: str, module: tuple[bytes, bool, str]) -> Iterator[str]:
+    """Yield the modules without which a module cannot be imported, and names in them, which may be modules."""
+    source, is_package, file = module
+    package = name if is_package else name.rpartition(".")[0]
+    try:
+        statements = ast.parse(source, file).body
+    except (SyntaxError, ValueError) as error:  # ValueError: null bytes
+        raise PlanError(f"modules: {name!r} cannot travel: {type(error).__name__}: {error}") from error
+    for statement in statements:
         if isinstance(statement, ast.Import):
             yield from (each.name for each in statement.names)
-        elif isinstance(statement, ast.ImportFrom) and not statement.level and statement.module is not None:
-            yield statement.module
+        elif isinstance(statement, ast.ImportFrom):
+            try:
+                origin = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
+            except ImportError:
+                continue  # beyond its package: importing it will say so
+            yield origin
+            yield from (f"{origin}.{each.name}" for each in statement.names)
 
 
 def _named_in(blob: bytes) -> Iterator[str]:

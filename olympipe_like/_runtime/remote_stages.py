@@ -123,7 +123,7 @@ class RemoteStages:
                 levels=tuple(order.surroundings.levels),
                 timeout=stage.placement.policy.timeout if stage.placement is not None else None,
                 tells_rss=stage.spec.max_rss is not None,
-                needs=luggage.needed(shipment, order.classes, modules),
+                needs=luggage.needed(shipment, order.classes, modules, remote.modules),
                 modules=modules,
                 plain=remote.serializer != "pickle",
                 own_target=remote.own_target,
