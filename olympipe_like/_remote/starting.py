@@ -111,9 +111,7 @@ def start_workers(
         else:
             os.write(leash, temporary.worker_keys(where.address))
             command += ["--keys-from", str(reads)]
-        process = subprocess.Popen(
-            command, env=environment, pass_fds=[reads], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, env=environment, pass_fds=[reads], stdin=subprocess.DEVNULL)
     except BaseException:
         os.close(leash)
         raise

@@ -85,6 +85,10 @@ class Asking(ABC):
         self.cancel()
 
 
-def not_running(what: str) -> BrokerClosed:
+def not_running(what: str, *, is_over: bool) -> BrokerClosed:
     """Return the error of somebody who asks too early, or too late."""
+    if is_over:
+        return BrokerClosed(
+            f"the {what} is not running: it was cancelled, or left its with statement; make another one"
+        )
     return BrokerClosed(f"the {what} is not running: call run_async(), or use it in a with statement")

@@ -167,7 +167,7 @@ class Broker(Asking):
         """
         run = self._run
         if run is None:
-            raise not_running("broker")
+            raise not_running("broker", is_over=self._cancelled)
         return run.report
 
     def leave_to_parent(self) -> None:
@@ -183,7 +183,7 @@ class Broker(Asking):
         if self._is_anothers:
             raise BrokerClosed(ANOTHERS)
         if self._thread is None or self._cancelled:
-            raise not_running("broker")
+            raise not_running("broker", is_over=self._cancelled)
         return self._exchange
 
     # -- the run, in a thread of its own ------------------------------------------------------------------------------

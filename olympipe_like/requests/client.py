@@ -145,7 +145,7 @@ class Client(Asking):
         if self._is_anothers:
             raise BrokerClosed(ANOTHERS)
         if self._control is None:
-            raise not_running("client")
+            raise not_running("client", is_over=bool(self._why_over))
         return self
 
     # -- what goes out ------------------------------------------------------------------------------------------------

@@ -451,3 +451,20 @@ def test_workers_that_a_program_started_end_with_it_however_it_ends(address, wit
     assert result == "['1']"
     assert len(processes) >= 2
     eventually(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes))
+
+
+def test_what_functions_print_in_workers_of_the_program_is_printed_by_it(address, script):
+    done = script.finish(
+        script.start(
+            f"""
+            from olympipe_like import Pipeline
+            from olympipe_like.remote import remote, start_workers
+
+            hub = remote({address!r})
+            with start_workers(hub):
+                Pipeline(["here"]).task(print, executor=hub).wait_for_completion()
+            """
+        )
+    )
+
+    assert done.stdout == "here\n"

@@ -316,13 +316,13 @@ def test_dumps_that_returns_no_bytes_costs_only_its_own_request(address, returne
 
 def test_who_asks_before_or_after_is_told(address):
     broker = Broker(address)
-    with pytest.raises(BrokerClosed, match="the broker is not running"):
+    with pytest.raises(BrokerClosed, match=r"the broker is not running: call run_async\(\)"):
         broker.apply(1)
 
     with broker:
         pass
 
-    with pytest.raises(BrokerClosed, match="the broker is not running"):
+    with pytest.raises(BrokerClosed, match="the broker is not running: it was cancelled, .* make another one"):
         broker.imap([1])
 
 
