@@ -257,6 +257,9 @@ class Courier:
             terms = Terms(*values)
             self._terms[terms.number] = terms
             return
+        if says is Says.FORGET:
+            self._terms.pop(speech.one_int(values), None)
+            return
         if says is Says.START:
             self._start(channel, *values)
             return

@@ -59,6 +59,11 @@ class Gateway:
         for worker in list(link.workers.values()):
             self._tell(worker, Says.ABORT)
             self._forget(worker)
+        for terms in [need.terms.number for need in link.needs.values()]:
+            for guest in self.guests:
+                if terms in guest.terms:
+                    guest.terms.discard(terms)
+                    self.guests.send(guest, 0, speech.pack(Says.FORGET, terms))
         link.close()
         self._fill()
 

@@ -36,6 +36,7 @@ class Says(IntEnum):
     STOP = 5  # close and end
     ABORT = 6  # close and end now, whatever is in hand
     DROP = 7  # the frame whose next part it would make
+    FORGET = 8  # terms, by their number: their run is over; channel 0
     # machine to hub
     STARTED = 16
     READY = 17

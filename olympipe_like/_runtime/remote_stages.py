@@ -20,7 +20,7 @@ from olympipe_like.errors import PlanError, PlanTypeError
 if TYPE_CHECKING:
     from olympipe_like._remote.run_link import StageNeed
 
-_terms = count(1)  # a machine keeps what it was told once, as long as it works for this program
+_terms = count(1)  # a machine keeps what it was told once until the run is over
 
 
 def worker_stats(stage: LaidStage, tally: StageTally) -> list[WorkerStats]:

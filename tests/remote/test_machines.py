@@ -468,3 +468,25 @@ def test_what_functions_print_in_workers_of_the_program_is_printed_by_it(address
     )
 
     assert done.stdout == "here\n"
+
+
+def test_a_machine_keeps_nothing_of_runs_that_are_over(machines, hub, eventually):
+    machine = machines(1)
+    there = hub()
+
+    def run_with_ballast() -> None:
+        ballast = os.urandom(8 << 20)
+        assert Pipeline([1]).task(lambda n: n + len(ballast), executor=there).wait_for_result() == [1 + (8 << 20)]
+
+    def memory() -> int:
+        processes = psutil.Process(machine.process.pid).children(recursive=True)
+        eventually(lambda: len([each for each in processes if each.is_running()]) == 1)  # the courier
+        return sum(each.memory_info().rss for each in processes if each.is_running())
+
+    for _ in range(2):
+        run_with_ballast()
+    before = memory()
+    for _ in range(6):
+        run_with_ballast()
+
+    assert memory() - before < 24 << 20

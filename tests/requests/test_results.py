@@ -322,7 +322,7 @@ def test_who_asks_before_or_after_is_told(address):
     with broker:
         pass
 
-    with pytest.raises(BrokerClosed, match="the broker is not running: it was cancelled, .* make another one"):
+    with pytest.raises(BrokerClosed, match=r"the broker is not running: it was cancelled, .* make another one"):
         broker.imap([1])
 
 
