@@ -6,10 +6,12 @@ Carries requests and outcomes, and opens neither. A session that is over is begu
 from __future__ import annotations
 
 import socket
+from collections import deque
 from time import monotonic
 from typing import NamedTuple
 
 from olympipe_like._remote import speech
+from olympipe_like._remote.clients import MOST_ASKED
 from olympipe_like._remote.keys import SecretKey
 from olympipe_like._remote.session import Buffer
 from olympipe_like._remote.speech import Says
@@ -18,8 +20,9 @@ from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport.connection import Channel
 from olympipe_like._worker.interrupts import ignore_all
 
-TOGETHER_BYTES = 1 << 20
-"""Requests that come together travel so, up to this size: all of them might be more than the broker takes at once."""
+TOGETHER_BYTES, MOST_TOGETHER = 1 << 20, 256
+"""Requests that come together travel so, up to this size and number: all of them may be more than the broker takes, and
+those of another call have their turn."""
 
 
 class Meet(NamedTuple):
@@ -79,7 +82,9 @@ class Messenger:
         self._control = Channel(control)
         self._visit: Visit | None = None
         self._order: Meet | None = None
-        self._asked: set[tuple[int, int]] = set()  # in the present session
+        self._known: set[tuple[int, int]] = set()  # requests of the present session that are not answered
+        self._waiting: dict[int, deque[tuple[int, Buffer]]] = {}  # those not asked yet; the first is whose turn it is
+        self._held = 0  # how many those are
         self._alone_since = monotonic()
         self._is_over = False
 
@@ -144,44 +149,64 @@ class Messenger:
     def _ask(self, channel: int, requests: list[tuple[int, Buffer]]) -> None:
         if self._visit is None or self._visit.session is None:
             return  # they are asked again when there is a session
-        # In the moment of a new session the program may ask for both reasons: because it would, and because it must.
-        requests = [each for each in requests if (channel, each[0]) not in self._asked]
-        together: list[tuple[int, Buffer]] = []
+        most = self._visit.most_bytes
         for number, request in requests:
-            nbytes, most = len(request), self._visit.most_bytes
-            if nbytes > most:
-                self._control.send(TooLarge(channel, number, nbytes, most))
+            # In the moment of a new session the program may ask twice: because it would, and because it must.
+            if (channel, number) in self._known:
                 continue
-            if together and nbytes + sum(len(each) for _, each in together) > TOGETHER_BYTES:
-                self._send(channel, together)
-                together = []
-            together.append((number, request))
-        if together:
-            self._send(channel, together)
+            if len(request) > most:
+                self._control.send(TooLarge(channel, number, len(request), most))
+                continue
+            self._known.add((channel, number))
+            self._waiting.setdefault(channel, deque()).append((number, request))
+            self._held += 1
+        self._go_on()
 
-    def _send(self, channel: int, requests: list[tuple[int, Buffer]]) -> None:
-        assert self._visit is not None
-        numbers, pieces = zip(*requests, strict=True)
-        self._asked.update((channel, number) for number in numbers)
-        self._visit.send(channel, speech.pack(Says.ASK, numbers, tuple(map(len, pieces))), list(pieces))
+    def _go_on(self) -> None:
+        """Ask what waits, each call in turn, as far as the broker takes requests of one client at once."""
+        while self._waiting and (room := MOST_ASKED - (len(self._known) - self._held)) > 0:
+            channel, waiting = next(iter(self._waiting.items()))
+            del self._waiting[channel]
+            together: list[tuple[int, Buffer]] = []
+            nbytes = 0
+            while waiting and len(together) < min(room, MOST_TOGETHER):
+                nbytes += len(waiting[0][1])
+                if together and nbytes > TOGETHER_BYTES:
+                    break
+                together.append(waiting.popleft())
+            if waiting:
+                self._waiting[channel] = waiting  # behind the others
+            self._held -= len(together)
+            assert self._visit is not None
+            numbers, pieces = zip(*together, strict=True)
+            self._visit.send(channel, speech.pack(Says.ASK, numbers, tuple(map(len, pieces))), list(pieces))
 
     def _withdraw(self, channel: int) -> None:
-        if self._visit is not None and any(each[0] == channel for each in self._asked):
-            self._asked = {each for each in self._asked if each[0] != channel}
+        held = self._waiting.pop(channel, ())
+        self._held -= len(held)
+        known = [each for each in self._known if each[0] == channel]
+        self._known.difference_update(known)
+        if self._visit is not None and len(known) > len(held):
             self._visit.send(channel, speech.pack(Says.WITHDRAW))
+        self._go_on()
+
+    def _forget_all(self) -> None:
+        self._known.clear()
+        self._waiting.clear()
+        self._held = 0
 
     # -- the broker ---------------------------------------------------------------------------------------------------
 
     def began(self, *, anew: bool) -> None:
         """The broker has welcomed us."""
         if anew:
-            self._asked.clear()
+            self._forget_all()
             self._control.send(Anew())
 
     def over(self, why: str) -> None:
         """The session has ended; there may be another."""
         del why
-        self._asked.clear()
+        self._forget_all()
 
     def refused(self, text: str) -> None:
         """The broker will not have us."""
@@ -192,7 +217,8 @@ class Messenger:
         says, values = speech.unpack(body)
         if says is Says.TOLD:
             numbers, lengths = speech.unpack_several(values, sum(piece.nbytes for piece in payload))
-            self._asked.difference_update((channel, number) for number in numbers)
+            self._known.difference_update((channel, number) for number in numbers)
+            self._go_on()
             self._control.send(Answered(channel, numbers, lengths), payload)
 
 
