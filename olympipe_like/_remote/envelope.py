@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MAGIC = b"OPL1"
-PROTOCOL = 1  # raised with every change that an older side would misunderstand
+PROTOCOL = 2  # raised with every change that an older side would misunderstand
 CHUNK_BYTES = 1 << 18
 """Longer messages travel in pieces of this size. Each piece that arrives is a sign of life, so a slow link is not taken
 for a dead one: 0.2 s at 10 Mbit/s."""

@@ -16,7 +16,7 @@ import pytest
 
 from olympipe_like import Pipeline
 from olympipe_like._remote import fields, gateways, temporary
-from olympipe_like._remote.envelope import CHUNK_BYTES, NO_TOKEN, SIZE, Envelope, Kind
+from olympipe_like._remote.envelope import CHUNK_BYTES, NO_TOKEN, PROTOCOL, SIZE, Envelope, Kind
 from olympipe_like._remote.keys import KeyFolder, make_pair
 from olympipe_like._remote.speech import Says, pack
 from olympipe_like.remote import remote
@@ -401,14 +401,15 @@ def test_a_key_revoked_at_work_is_dropped_and_its_items_go_on(machines, tmp_path
 def test_a_worker_of_another_protocol_is_refused_by_name(run, peer, caplog, eventually):
     other = peer()
     packed = bytearray(Envelope(Kind.HELLO).pack(0))
-    packed[4] = 2
+    packed[4] = PROTOCOL + 1
+    refusal = f"worker local runs protocol {PROTOCOL + 1}, this hub speaks {PROTOCOL}"
     with caplog.at_level(logging.WARNING, "olympipe_like"):
         other.send(bytes(packed), b"")
 
         envelope, text = other.receive()
         assert envelope.kind is Kind.REFUSE
-        assert text.startswith(b"worker local runs protocol 2, this hub speaks 1")
-        eventually(lambda: "refused: worker local runs protocol 2, this hub speaks 1" in caplog.text)
+        assert text.startswith(refusal.encode())
+        eventually(lambda: f"refused: {refusal}" in caplog.text)
 
 
 @pytest.mark.fault("N09")
