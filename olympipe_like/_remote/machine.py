@@ -26,6 +26,7 @@ from olympipe_like._remote.serialising import serializer_of
 from olympipe_like._remote.speech import MOST_BODY_BYTES, Ended, Terms
 from olympipe_like._transport import codec
 from olympipe_like._transport.connection import Channel
+from olympipe_like._transport.loading import load
 from olympipe_like._transport.progress_cell import ProgressCell
 from olympipe_like._worker.loop import WorkerOrder
 from olympipe_like._worker.output import LogLevels
@@ -68,9 +69,7 @@ class Machine:
 
     def run(self) -> int:
         """Work until told to leave; return the exit code."""
-        import multiprocess
-
-        self._context = multiprocess.get_context("fork")
+        self._context = load("multiprocess").get_context("fork")
         keep_large_blocks()
         show_on_signal(StackFile().descriptor)
         woken, wakes = socket.socketpair()

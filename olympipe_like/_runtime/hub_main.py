@@ -12,15 +12,16 @@ import os
 import socket
 import warnings
 
-import multiprocess
-
 from olympipe_like._runtime.hub import HubRun
 from olympipe_like._runtime.orders import Idle, Refused, RunOrder
 from olympipe_like._runtime.preloading import preload
 from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.loading import load
 from olympipe_like._worker.interrupts import ignore_interrupts
 from olympipe_like._worker.stacks import StackFile, show_on_signal
 from olympipe_like._worker.startup import keep_large_blocks
+
+multiprocess = load("multiprocess")
 
 
 def main(descriptor: int) -> None:

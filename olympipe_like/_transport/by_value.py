@@ -22,6 +22,7 @@ import typing
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
+from olympipe_like._transport.loading import load
 from olympipe_like._transport.rebuild import (
     fill,
     fill_class,
@@ -165,7 +166,7 @@ class Space:
 @functools.cache
 def pickler_of(module: str) -> Any:
     """Return a module's pickler, as a writer."""
-    return type("_Pickler", (Writer, importlib.import_module(module).Pickler), {})
+    return type("_Pickler", (Writer, load(module).Pickler), {})
 
 
 def is_class(obj: object) -> bool:

@@ -222,6 +222,34 @@ def test_closed_standard_streams_do_not_matter(closed, script, tmp_path):
     assert (len(done.stdout) == 0) == (">&-" in closed.replace("2>&-", ""))
 
 
+# -- folders that nobody can write to ------------------------------------------------------------------------
+
+
+def test_a_system_without_any_folder_to_write_to_runs_pipelines(script):
+    # A container whose file systems are read-only, or full. Closures are more than plain pickle takes.
+    out = script(
+        """
+        import os, resource, tempfile
+        from olympipe_like import Pipeline
+
+        for name in ("TMPDIR", "TEMP", "TMP"):
+            os.environ[name] = "/dev/null/none"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        try:
+            print(tempfile.gettempdir())
+        except FileNotFoundError:
+            print("no folder")
+
+        def adding(number):
+            return lambda item: item + number
+
+        print(Pipeline(range(4)).task(adding(1), workers=2).task(lambda item: bytes(item)).wait_for_result())
+        """
+    )
+
+    assert out == "no folder\n[b'\\x00', b'\\x00\\x00', b'\\x00\\x00\\x00', b'\\x00\\x00\\x00\\x00']\n"
+
+
 # -- locks and threads ---------------------------------------------------------------------------------------
 
 
