@@ -23,7 +23,7 @@ from olympipe_like._remote.zeromq import load_zmq
 from olympipe_like._transport.callables import install_main
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.rebuild import Main
-from olympipe_like._worker.interrupts import ignore_interrupts
+from olympipe_like._worker.interrupts import ignore_interrupts, outlive_the_run
 from olympipe_like._worker.startup import keep_large_blocks
 
 KEYS_SECONDS = 1.0  # between two looks at who is allowed
@@ -59,6 +59,7 @@ class Join(NamedTuple):
 def main(descriptor: int) -> None:
     """Serve the program at the other end of the descriptor until it is gone."""
     ignore_interrupts()
+    outlive_the_run()
     keep_large_blocks()
     control_socket = socket.socket(fileno=descriptor)
     control = Connection(control_socket)

@@ -77,6 +77,7 @@ class Machine:
         wakes.setblocking(False)
         self._inherited = [woken, wakes]
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would not be told how its children ended
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda found, _: self._leave(signal.Signals(found).name))
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(64))

@@ -17,7 +17,7 @@ from olympipe_like._runtime.orders import Idle, Refused, RunOrder
 from olympipe_like._runtime.preloading import preload
 from olympipe_like._transport.connection import Connection
 from olympipe_like._transport.loading import load
-from olympipe_like._worker.interrupts import ignore_interrupts
+from olympipe_like._worker.interrupts import ignore_interrupts, outlive_the_run
 from olympipe_like._worker.stacks import StackFile, show_on_signal
 from olympipe_like._worker.startup import keep_large_blocks
 
@@ -27,6 +27,7 @@ multiprocess = load("multiprocess")
 def main(descriptor: int) -> None:
     """Serve the caller at the other end of the descriptor until it is gone."""
     ignore_interrupts()
+    outlive_the_run()
     keep_large_blocks()
     # For whoever looks into a hub that hangs; and a worker that is asked before it listens must not die of the signal.
     show_on_signal(StackFile().descriptor)

@@ -10,7 +10,7 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
-from olympipe_like._worker.interrupts import ignore_interrupts
+from olympipe_like._worker.interrupts import as_at_the_beginning, ignore_interrupts
 from olympipe_like._worker.output import LogLevels
 from olympipe_like._worker.stacks import show_on_signal
 
@@ -85,6 +85,7 @@ def resident_bytes() -> int:
 
 def prepare(parent: int, surroundings: Surroundings, stacks: int | None) -> None:
     """Do all of it."""
+    as_at_the_beginning()
     ignore_interrupts()
     show_on_signal(stacks)
     die_with(parent)

@@ -547,3 +547,25 @@ def test_a_stage_function_that_changes_signal_handlers_changes_only_its_worker()
 
     assert arrived == list(ITEMS[:100])
     assert_first_line(error, "ValueError: user-boom")
+
+
+def test_a_program_that_ignores_the_deaths_of_its_children_runs_pipelines(script):
+    out = script(
+        """
+        import os, signal
+        from olympipe_like import Pipeline
+
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # spares a server its zombies, and is handed down
+
+        def work(number):
+            if number == 3 and not os.path.exists("died"):
+                open("died", "w").close()
+                os._exit(1)
+            return os.waitstatus_to_exitcode(os.system(f"exit {number}"))
+
+        pipe = Pipeline(range(6)).task(work, workers=2)
+        print(pipe.wait_for_result(), pipe.limit(2).wait_for_result())
+        """
+    )
+
+    assert out == "[0, 1, 2, 3, 4, 5] [0, 1]\n"

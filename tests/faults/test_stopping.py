@@ -373,6 +373,66 @@ def test_sigterm_to_the_whole_group_leaves_nothing(start):
     program.check_nothing_is_left()
 
 
+# Slurm, systemd, timeout and a terminal that closes send them to every process of a program.
+TO_ALL = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+
+
+@pytest.mark.parametrize("number", TO_ALL)
+def test_a_program_that_handles_a_signal_to_the_whole_group_gets_what_was_on_its_way(start, number):
+    program = start(
+        then=f"""
+        signal.signal({number}, lambda *_: run.stop())
+        results = []
+        with pipe.run() as run:
+            for result in run:
+                results.append(result)
+                say("runs")
+        print(results == list(range(len(results))), run.report.finished, run.report.to_dict()["balanced"])
+        """,
+    )
+    program.wait_until("runs")
+
+    os.killpg(program.process.pid, number)
+
+    assert program.end() == 0, program.err
+    assert program.out == "True True True\n"
+    program.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("number", TO_ALL)
+def test_an_idle_hub_outlives_a_signal_that_its_program_handles(start, number):
+    program = start(
+        source="range(9)",
+        then=f"""
+        signal.signal({number}, lambda *_: say("handled"))
+        pipe.wait_for_completion()
+        say("idle")
+        while not pathlib.Path("handled").exists():
+            time.sleep(0.01)
+        print(pipe.wait_for_result())
+        """,
+    )
+    program.wait_until("idle")
+    hub = program.hub
+
+    os.killpg(program.process.pid, number)
+    program.wait_until("handled")
+
+    assert psutil.Process(hub).status() != psutil.STATUS_ZOMBIE
+    assert program.end() == 0, program.err
+    assert program.out == "[0, 1, 2, 3, 4, 5, 6, 7, 8]\n"
+
+
+@pytest.mark.parametrize("number", TO_ALL)
+def test_functions_meet_the_signals_of_the_program_as_it_started(start, number):
+    program = start(
+        f"return signal.getsignal({number}) == signal.SIG_DFL", source="range(3)", then="print(pipe.wait_for_result())"
+    )
+
+    assert program.end() == 0, program.err
+    assert program.out == "[True, True, True]\n"
+
+
 def test_workers_that_were_stopped_do_not_outlive_the_program(start):
     program = start("os.kill(os.getpid(), signal.SIGSTOP)")
     program.wait_until("works")
