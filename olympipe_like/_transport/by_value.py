@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from olympipe_like._transport.loading import load
+from olympipe_like._transport.marks import mark_of
 from olympipe_like._transport.rebuild import (
     fill,
     fill_class,
@@ -145,8 +146,9 @@ class Writer:
             members = {name: (member._value_, *_data_of(member)) for name, member in cls.__members__.items()}
             details = {name: vars(member) for name, member in cls.__members__.items()}
             fields = {name: fields[name] for name in fields if name not in members and name not in _ENUM_TABLES}
-        parts = (type(cls), cls.__name__, cls.__bases__, early, members)
-        return make_class, parts, (fields, virtual, details), None, None, fill_class
+        mark = mark_of(cls)
+        parts = (type(cls), cls.__name__, cls.__bases__, early, members, mark)
+        return make_class, parts, (fields, virtual, details, mark), None, None, fill_class
 
 
 class Space:

@@ -17,6 +17,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from olympipe_like._transport import marks
+
 
 def is_mains(obj: Any) -> bool:
     """Tell whether a function or class says it is of ``__main__``, by whichever name that goes."""
@@ -41,8 +43,15 @@ def fill_function(function: types.FunctionType, state: tuple[dict[str, Any], dic
     fill(function, fields)
 
 
-def make_class(meta: Any, name: str, bases: tuple[Any, ...], early: dict[str, Any], members: dict[str, Any]) -> Any:
-    """Make a class without its contents, so that they can refer to it; members of an Enum are there from the start."""
+def make_class(
+    meta: Any, name: str, bases: tuple[Any, ...], early: dict[str, Any], members: dict[str, Any], mark: str = ""
+) -> Any:
+    """Make a class without its contents, so that they can refer to it; members of an Enum are there from the start.
+
+    One that is here already, as its mark tells, is taken as it is.
+    """
+    if (known := marks.find(mark)) is not None:
+        return known
     ready = ("typing", "typing_extensions")  # what their metaclasses do is in the contents
     maker = next(kind for kind in meta.__mro__ if not is_mains(kind) and kind.__module__ not in ready)
     parents = dict.fromkeys(parent for base in bases for parent in base.__mro__ if is_mains(parent))
@@ -78,15 +87,19 @@ def _enum_space(space: Any, early: dict[str, Any], members: dict[str, Any]) -> A
     return space
 
 
-def fill_class(cls: Any, state: tuple[dict[str, Any], list[Any], dict[str, dict[str, Any]]]) -> None:
+def fill_class(cls: Any, state: tuple[Any, ...]) -> None:
     """Give a class its contents, its virtual subclasses and, if it is an Enum, its members' attributes."""
-    fields, virtual, details = state
+    fields, virtual, details, *mark = state  # older dead letters have no mark
+    if mark and marks.find(mark[0]) is cls:
+        return  # it was here already
     for name, value in fields.items():
         type.__setattr__(cls, name, value)
     for other in virtual:
         cls.register(other)
     for name, attributes in details.items():
         vars(cls.__members__[name]).update(attributes)
+    for each in mark:
+        marks.settle(each, cls)
 
 
 def with_cache(function: Any, parameters: dict[str, Any]) -> Any:
