@@ -74,29 +74,58 @@ def read(what: str, state: Any, leaf: Node) -> Saved:
     Raises
     ------
     PlanError, PlanTypeError
-        If it is no state, or of another plan or release.
+        If it is no state, a damaged one, or of another plan or release.
     """
     if not isinstance(state, Mapping) or not {"version", "plan", "place", "seed", "seed_given"} <= set(state):
         raise PlanTypeError(f"{what}: this is not what state_dict() of a run returned: {state!r:.60}")
     if state["version"] != VERSION:
         raise PlanError(f"{what}: the state is of version {state['version']}, and this release reads {VERSION}")
-    refuse_other_plan(what, leaf, state["plan"])
+    try:
+        refuse_other_plan(what, leaf, _list(state["plan"]))
+        return _parse(state)
+    except PlanError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise PlanError(
+            f"{what}: the state is damaged ({problem}); it has to be as state_dict() returned it"
+        ) from error
+
+
+def _parse(state: Mapping[str, Any]) -> Saved:
     steps = {
-        int(number): Start(_path(each, "after"), each.get("taken", 0), _path(each, "below"), _path(each, "epoch"))
+        int(number): Start(
+            _path(each.get("after", ())),
+            _number(each.get("taken", 0)),
+            _path(each.get("below", ())),
+            _path(each.get("epoch", ())),
+        )
         for number, each in state["steps"].items()
     }
     sources = {int(number): each for number, each in state["sources"].items()}
     path, met = state["place"]
     return Saved(
         int(state["seed"], 16),
-        state["seed_given"],
-        state["epoch"],
-        Place(tuple(path), met),
-        state["given"],
-        Restart(steps, {number: tuple(each["first"]) for number, each in sources.items() if "first" in each}),
-        {number: Mark(tuple(each["at"]), each["state"]) for number, each in sources.items() if "state" in each},
+        bool(state["seed_given"]),
+        _number(state["epoch"]),
+        Place(_path(path), _number(met)),
+        _number(state["given"]),
+        Restart(steps, {number: _path(each["first"]) for number, each in sources.items() if "first" in each}),
+        {number: Mark(_path(each["at"]), each["state"]) for number, each in sources.items() if "state" in each},
     )
 
 
-def _path(written: Mapping[str, Sequence[int]], name: str) -> Path:
-    return tuple(written.get(name, ()))
+def _list(written: Any) -> Sequence[Any]:
+    if isinstance(written, Sequence) and not isinstance(written, str):
+        return written
+    raise TypeError(f"a list was expected, not {written!r:.60}")
+
+
+def _path(written: Any) -> Path:
+    return tuple(_number(number) for number in _list(written))
+
+
+def _number(written: Any) -> int:
+    if type(written) is int:
+        return written
+    raise TypeError(f"a whole number was expected, not {written!r:.60}")

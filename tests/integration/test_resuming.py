@@ -691,6 +691,40 @@ def test_a_state_of_another_version_is_refused():
         Pipeline([1]).run().load_state_dict({**states[0], "version": 9})
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"plan": None},
+        {"seed": "x"},
+        {"epoch": None},
+        {"given": [3]},
+        {"place": [1]},
+        {"place": [["0"], 1]},
+        {"steps": []},
+        {"steps": {"1": None}},
+        {"steps": {"1": {"taken": 1.5}}},
+        {"sources": {"0": 3}},
+        {"sources": {"0": {"first": "4"}}},
+        {"sources": {"0": {"first": [None]}}},
+    ],
+)
+def test_a_damaged_state_is_refused_where_it_is_loaded(damage):
+    pipe = Pipeline(range(9)).shuffle(3)
+    _, states = states_of(pipe, executor="inline")
+
+    with pytest.raises(PlanError, match=r"^load_state_dict \(test_resuming.py:\d+\): the state is damaged \("):
+        pipe.run().load_state_dict({**states[4], **damage})
+
+
+@pytest.mark.parametrize("part", ["epoch", "given", "steps", "sources"])
+def test_a_state_of_which_a_part_is_missing_is_refused(part):
+    pipe = Pipeline(range(9)).shuffle(3)
+    _, states = states_of(pipe, executor="inline")
+
+    with pytest.raises(PlanError, match=part):
+        pipe.run().load_state_dict({name: value for name, value in states[4].items() if name != part})
+
+
 def test_a_state_comes_too_late_once_an_item_was_taken():
     _, states = states_of(Pipeline([1, 2]), executor="inline")
 
