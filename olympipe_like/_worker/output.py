@@ -36,11 +36,12 @@ _PLAIN = set(vars(logging.makeLogRecord({}))) - _NOT_SENT
 
 
 class LogLevels(NamedTuple):
-    """Which records the caller's loggers want: a record that nobody wants is not made."""
+    """Which records the caller's loggers want, and what it calls their levels: one that nobody wants is not made."""
 
     disabled: int  # `logging.disable`: this level and all below it are off
     root: int
     named: dict[str, int]  # loggers that have a level of their own
+    names: dict[int, str]  # of levels, as `logging.addLevelName` gave them
 
     @staticmethod
     def here() -> LogLevels:
@@ -48,7 +49,7 @@ class LogLevels(NamedTuple):
         manager = logging.root.manager
         loggers = list(manager.loggerDict.items())  # a copy: other threads may be making loggers
         named = {name: found.level for name, found in loggers if isinstance(found, logging.Logger) and found.level}
-        return LogLevels(manager.disable, logging.root.level, named)
+        return LogLevels(manager.disable, logging.root.level, named, dict(logging._levelToName))
 
     def take_over(self) -> None:
         """Make them those of this process."""
@@ -56,6 +57,8 @@ class LogLevels(NamedTuple):
         logging.root.setLevel(self.root)
         for name, level in self.named.items():
             logging.getLogger(name).setLevel(level)
+        for level, name in self.names.items():
+            logging.addLevelName(level, name)
 
 
 def begin(connection: Connection, stage: str, worker: str, levels: LogLevels) -> None:

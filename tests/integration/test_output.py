@@ -161,6 +161,25 @@ def test_the_callers_levels_are_the_workers(caplog):
     assert messages(caplog, "tests.output.quiet") == []
 
 
+def test_the_names_that_the_caller_gave_to_levels_are_the_workers(info):
+    def trace(number):
+        LOGGER.log(logging.getLevelName("FINE"), "item %d", number)
+        LOGGER.error("item %d", number)
+        return logging.getLevelName(logging.INFO + 1)
+
+    error = logging.getLevelName(logging.ERROR)
+    logging.addLevelName(logging.INFO + 1, "FINE")
+    logging.addLevelName(logging.ERROR, "\033[31mERROR\033[0m")
+    try:
+        found = Pipeline([1]).task(trace).wait_for_result()
+    finally:
+        logging.addLevelName(logging.ERROR, error)
+        del logging._levelToName[logging.INFO + 1], logging._nameToLevel["FINE"]
+
+    assert found == ["FINE"]
+    assert [record.levelname for record in said(info)] == ["FINE", "\033[31mERROR\033[0m"]
+
+
 def test_what_the_caller_has_disabled_is_not_made_in_workers(info):
     def enabled(level):
         return LOGGER.isEnabledFor(level)
