@@ -333,6 +333,8 @@ def path(where: str, name: str, value: object) -> None:
     """Refuse what is no path."""
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         raise PlanTypeError(f"{where}: {name} must be a path, got {show(value)}")
+    if value == "":  # which would be the working folder
+        raise PlanError(f"{where}: {name} must be a path, got an empty text")
 
 
 def method_of(where: str, name: str, constructor: object, value: object) -> object:

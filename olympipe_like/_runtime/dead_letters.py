@@ -71,7 +71,7 @@ class DeadLetters:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             files.sweep(self.directory)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter of a path with a null character
             raise PlanError(f"quarantine: cannot keep failed items in {str(self.directory)!r}: {error}") from error
         if not os.access(self.directory, os.W_OK | os.X_OK):
             raise PlanError(f"quarantine: cannot keep failed items in {str(self.directory)!r}: no right to write there")

@@ -272,7 +272,13 @@ class Run(Generic[T_co]):
         if record.collected:
             self._collected.append(record)
         if self._letters is not None:
-            self._letters.keep(record)
+            try:
+                self._letters.keep(record)
+            except OSError as problem:
+                raise PipelineExecutionError(
+                    f"quarantine: {record.position} of stage {record.stage!r} could not be kept in "
+                    f"{str(self._letters.directory)!r}: {problem}. The run ends, because the item would be lost"
+                ) from problem
 
     def _raise(self, failure: Failure) -> NoReturn:
         error = to_error(failure)

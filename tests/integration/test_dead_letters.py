@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from olympipe_like import FailedItem, Pipeline, PlanError, PlanTypeError, StageFailed
+from olympipe_like import FailedItem, Pipeline, PipelineExecutionError, PlanError, PlanTypeError, StageFailed
 from olympipe_like._model.failure import Failure
 from olympipe_like._model.identity import at_end
 from olympipe_like._plan.layout import lay_out
@@ -170,6 +172,16 @@ def test_the_operators_of_a_stage_are_kept_once_a_run(tmp_path):
     (file,) = files.stages_in(tmp_path)
     assert files.read_stage(file).stages == ("increment",)
     assert b"increment" in files.read_stage(file).way[-1].functions
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_a_path_that_names_no_folder_is_refused(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(PlanError, match="quarantine"):
+        Pipeline([0]).task(half, on_error="skip").wait_for_result(quarantine=path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_used_is_refused_before_the_run_starts(tmp_path):
@@ -447,6 +459,24 @@ def test_a_disk_that_is_full_does_not_hide_the_error_of_the_run(tmp_path, monkey
         pytest.raises(ZeroDivisionError),
     ):
         Pipeline([0]).task(half, executor="thread").wait_for_result(quarantine=tmp_path)
+
+
+@pytest.mark.parametrize("on_error", ["skip", "collect"])
+def test_a_dropped_item_that_cannot_be_kept_ends_the_run_with_an_error_that_names_it(tmp_path, on_error):
+    def remove_the_folder(number):
+        shutil.rmtree(tmp_path / "failed", ignore_errors=True)
+        return half(number)
+
+    pipe = Pipeline([1, 0]).task(remove_the_folder, name="half", on_error=on_error)
+    with pytest.raises(PipelineExecutionError) as caught:
+        pipe.wait_for_result(quarantine=tmp_path / "failed")
+
+    assert re.fullmatch(
+        rf"quarantine: item 1 of stage 'half' could not be kept in '{tmp_path}/failed': .*No such file.*"
+        r"The run ends, because the item would be lost",
+        str(caught.value),
+    ), caught.value
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 # -- fed again --------------------------------------------------------------------------------------------------------
