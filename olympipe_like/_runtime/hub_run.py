@@ -84,7 +84,7 @@ class HubRun:
         self.balanced = False  # the books are closed, and agree
         self.left_to_parent = False
         self.marks: deque[wire.Marked] = deque(maxlen=MOST_MARKS)  # where sources were, until somebody takes them
-        self._ended = False  # the hub has said its last
+        self._heard_all = False  # the hub has said its last: who reads on meets a closed connection
         self._early: deque[Message] = deque()  # came while something else was waited for
         self._reading = threading.Lock()
         self._sending = threading.Lock()
@@ -179,7 +179,7 @@ class HubRun:
         if isinstance(message, wire.Stalled):
             return self._stalled(message)
         assert isinstance(message, wire.Finished)
-        self._tallies, self._ended, self.balanced = message.tallies, True, message.balanced
+        self.balanced = message.balanced
         return Failure.unpack(message.failure) if message.failure is not None else None
 
     def _receive(self, timeout: float | None) -> Message | Waiting | None:
@@ -207,8 +207,8 @@ class HubRun:
                     self._tallies = received[0].tallies
                     self._heard += 1
                     self._news.notify_all()
-                if until is not None:
-                    return WAITING
+                if until is not None:  # wait no longer; but many may have come while nobody read, with results behind
+                    until = 0.0
             elif isinstance(received[0], wire.Stalled) and not received[0].fatal:
                 self._stalled(received[0])
             elif isinstance(received[0], wire.Logged):
@@ -220,6 +220,8 @@ class HubRun:
             elif isinstance(received[0], wire.Marked):
                 self.marks.append(received[0])
             elif not isinstance(received[0], wire.SinkEnded):
+                if isinstance(received[0], wire.Finished):
+                    self._heard_all, self._tallies = True, received[0].tallies
                 return received
 
     def _stalled(self, message: wire.Stalled) -> Failure | None:
@@ -263,7 +265,7 @@ class HubRun:
 
     def tallies(self) -> tuple[StageTally, ...]:
         """Return every stage's counts, asked for while the run goes on; from any thread."""
-        if self._over or self._ended or not self._has_begun:
+        if self._over or self._heard_all or not self._has_begun:
             return self._tallies
         heard = self._heard
         self._tell(wire.AskStatus())
@@ -271,15 +273,12 @@ class HubRun:
             # Nobody else reads: the answer is behind the results that are on their way, and those are kept.
             try:
                 until = monotonic() + STATUS_SECONDS
-                while self._heard == heard and monotonic() < until:
+                while self._heard == heard and monotonic() < until and not self._heard_all:
                     received = self._receive(until - monotonic())
                     if received is None:
                         break
                     if not isinstance(received, Waiting):
                         self._early.append(received)
-                        if isinstance(received[0], wire.Finished):
-                            self._tallies = received[0].tallies
-                            break
             finally:
                 self._reading.release()
         else:

@@ -361,8 +361,8 @@ class Run(Generic[T_co]):
 
     def _show_progress(self) -> None:
         if self._progress is not None and monotonic() - self._shown >= self._progress.interval:
-            self._shown = monotonic()
             self._progress.update(self._stats())
+            self._shown = monotonic()  # afterwards: a function that takes its time is not called for every frame
 
     def _stats(self) -> RunStats:
         tallies = self._engine.tallies() if self._engine is not None else ()

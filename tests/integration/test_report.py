@@ -20,6 +20,11 @@ def report_of(pipe, **options):
     return run.report, results
 
 
+def increment_slowly(number):
+    time.sleep(0.005)
+    return number + 1
+
+
 def counts(report):
     """Return name -> (in, out, filtered, failed) of every stage."""
     return {s.name: (s.items_in, s.items_out, s.filtered, s.failed) for s in report.stages}
@@ -139,6 +144,20 @@ def test_the_report_can_be_read_while_the_run_goes_on():
     assert counts(run.report)["work"][1] >= counts(meanwhile)["work"][1]
 
 
+def test_the_report_can_be_read_while_the_last_results_wait():
+    results = []
+
+    with Pipeline(range(60)).task(increment_slowly, workers=2).run() as run:
+        for number in run:
+            if not results:
+                time.sleep(1)  # meanwhile all that is left comes, in several frames, and the run has ended
+            results.append(number)
+            assert run.report.stages[1].items_out >= len(results)
+
+    assert results == list(range(1, 61))
+    assert run.report.finished
+
+
 def test_the_report_of_an_empty_run_has_its_stages():
     report, _ = report_of(Pipeline([], name="nothing").task(f.increment, name="work"))
 
@@ -179,6 +198,22 @@ def test_a_progress_function_is_called_with_the_report_and_last_with_the_finishe
     assert counts(seen[-1])["work"] == (200, 200, 0, 0)
     assert seen[-1].finished
     assert [counts(report)["work"][0] for report in seen] == sorted(counts(report)["work"][0] for report in seen)
+
+
+def test_a_progress_function_that_takes_its_time_holds_up_no_results():
+    calls = []
+
+    def post(report):
+        time.sleep(0.4)  # longer than from one report to the next
+        calls.append(report.finished)
+
+    begun = time.monotonic()
+    results = Pipeline(range(400)).task(increment_slowly).wait_for_result(progress=post)
+    took = time.monotonic() - begun
+
+    assert results == list(range(1, 401))
+    assert calls[-1]
+    assert len(calls) <= took / 0.6 + 2  # some time between them is left for the results
 
 
 def test_what_a_progress_function_raises_reaches_the_consumer():
