@@ -67,7 +67,8 @@ class Screen:
                 self._stream.write(text)
             except UnicodeEncodeError:  # names may hold any sign, streams not
                 self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
-            self._stream.flush()
+            if hasattr(self._stream, "flush"):  # print() does without
+                self._stream.flush()
 
     def size(self) -> os.terminal_size:
         """Return how many columns and lines there are; the usual ones where nothing tells."""

@@ -446,6 +446,23 @@ def test_a_reader_that_goes_away_in_mid_run_does_not_harm_it():
             os.dup2(elsewhere.fileno(), writer)
 
 
+def test_a_stand_in_for_standard_error_needs_no_more_than_print_does():
+    class Tee:
+        def __init__(self):
+            self.texts = []
+
+        def write(self, text):
+            self.texts.append(text)
+
+    tee = Tee()
+    progress = show_on(tee, True)
+    progress.update(at(1.0))
+    progress.update(at(10.0, finished=True))
+    progress.close()
+
+    assert "decode" in "".join(tee.texts)
+
+
 @pytest.mark.skipif(
     tuple(map(int, tqdm_package.__version__.split(".")[:2])) < (4, 66),
     reason="tqdm reads its options from the environment since 4.66",
