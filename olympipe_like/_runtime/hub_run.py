@@ -87,7 +87,6 @@ class HubRun:
         self._heard_all = False  # the hub has said its last: who reads on meets a closed connection
         self._early: deque[Message] = deque()  # came while something else was waited for
         self._reading = threading.Lock()
-        self._sending = threading.Lock()
         self._news = threading.Condition()
         self._heard = 0  # reports on the run's state so far
         self._closing = threading.Lock()
@@ -254,8 +253,8 @@ class HubRun:
     def _tell(self, message: object) -> None:
         try:
             if self._results is not None:
-                with self._sending:
-                    self._results.send(message)
+                # With no lock but its own: a signal handler may stop the run while its thread is in here.
+                self._results.send(message)
         except OSError:
             pass  # the hub is gone, which the next receive reports
 

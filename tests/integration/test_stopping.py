@@ -20,6 +20,8 @@ from olympipe_like._executors import threads
 from olympipe_like._runtime import hub_client
 from olympipe_like._runtime.engines import open_engines
 from olympipe_like._runtime.hub_run import HubRun
+from olympipe_like._transport.connection import Connection
+from olympipe_like._transport.messages import Consumed
 
 executors = pytest.mark.parametrize("executor", ["process", "thread", "inline"])
 SOON = 5.0  # seconds, on a busy machine; the library itself takes some hundredths
@@ -866,3 +868,27 @@ def test_a_fork_of_the_program_keeps_no_descriptor_of_its_runs(script):
     done = script.finish(script.start(FORKED.format(child=child.strip(), executor="process")))
 
     assert done.stdout.splitlines() == ["[]", "2999", "True ['0', '1', '2']"]
+
+
+@pytest.mark.timeout(20)
+def test_a_signal_handler_may_stop_the_run_while_the_program_speaks_with_the_hub(monkeypatch):
+    send = Connection.send
+    met = []
+
+    def interrupted(connection, message, payload=()):
+        if isinstance(message, Consumed) and not met:
+            met.append(message)
+            signal.raise_signal(signal.SIGUSR1)
+        send(connection, message, payload)
+
+    monkeypatch.setattr(Connection, "send", interrupted)
+    with Pipeline(itertools.count()).task(abs).run() as run:
+        before = signal.signal(signal.SIGUSR1, lambda *_: run.stop())
+        try:
+            results = list(run)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    assert met
+    assert results == list(range(len(results)))
+    assert run.report.finished
