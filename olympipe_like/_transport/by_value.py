@@ -19,11 +19,11 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Protocol
 
 from olympipe_like._transport.loading import load
-from olympipe_like._transport.marks import mark_of
+from olympipe_like._transport.marks import known, mark_of
 from olympipe_like._transport.rebuild import (
     fill,
     fill_class,
@@ -45,12 +45,15 @@ _ENUM_TABLES |= {"_unhashable_values_", "_unhashable_values_map_"}
 
 
 class Packer(Protocol):
-    """What a writer asks: the values of ``__main__``, and under which names they are at home."""
+    """What a writer asks: the values of ``__main__``, under which names they are at home, and what travels apart."""
 
     space: dict[str, Any]
     names: dict[str, Any]
     homes: dict[int, str]
     spaces: dict[int, Space]
+    apart: Container[str]  # marks of the classes that the receiver has before the object comes
+    needed: set[str]  # those of them that the object refers to
+    met: dict[str, type]  # the other classes, by mark
 
 
 class Writer:
@@ -135,6 +138,11 @@ class Writer:
         if not cls.__flags__ & _HEAP_TYPE:
             name = next((name for name, kind in vars(types).items() if kind is cls), None)
             return NotImplemented if name is None else (getattr, (types, name))
+        mark = mark_of(cls)
+        if mark in self.packer.apart:
+            self.packer.needed.add(mark)
+            return known, (mark,)
+        self.packer.met[mark] = cls
         self.holds[id(cls)] = cls
         fields = {k: v for k, v in vars(cls).items() if not (type(v) in _SLOTS and v.__objclass__ is cls)}
         fields["__qualname__"] = cls.__qualname__
@@ -146,7 +154,6 @@ class Writer:
             members = {name: (member._value_, *_data_of(member)) for name, member in cls.__members__.items()}
             details = {name: vars(member) for name, member in cls.__members__.items()}
             fields = {name: fields[name] for name in fields if name not in members and name not in _ENUM_TABLES}
-        mark = mark_of(cls)
         parts = (type(cls), cls.__name__, cls.__bases__, early, members, mark)
         return make_class, parts, (fields, virtual, details, mark), None, None, fill_class
 

@@ -15,13 +15,15 @@ Refuses to know processes, connections and plans; source code; names that code l
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import pickle
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from olympipe_like._transport.by_value import LOCAL, Space, is_class, is_importable, pickler_of
@@ -47,6 +49,7 @@ class Shipment:
 
     names: dict[str, bytes]  # top-level name -> its definition; names that hold each other have the same one
     blob: bytes  # the object itself
+    classes: tuple[str, ...] = ()  # marks of those of its `Series` that must be there before
 
 
 def pack(obj: object) -> Shipment:
@@ -57,10 +60,32 @@ def pack(obj: object) -> Shipment:
     ShippingError
         If something will not pickle; names the captured variable, global or attribute.
     """
-    packer = _Packer()
-    packer.names[""] = obj
-    names = packer.collect([""])
-    return Shipment(blob=names.pop(""), names=names)
+    return _Packer().pack(obj)
+
+
+class Series:
+    """Objects packed for one receiver, and beside them the classes that several of them may be of.
+
+    Most of an instance of a nameless class is its class, which takes a hundred times as long to pack as a few numbers.
+    """
+
+    def __init__(self) -> None:
+        self.classes: dict[str, Shipment] = {}  # by mark; who unpacks one for an object keeps it till the last object
+
+    def pack(self, obj: object) -> Shipment:
+        """Return the next object and all it needs but ``classes``; raises what `pack` raises."""
+        packer = _Packer(_classes)
+        shipment = packer.pack(obj)
+        self.classes.update((mark, _classes[mark]) for mark in shipment.classes)
+        for mark, cls in packer.met.items():
+            with contextlib.suppress(ShippingError):  # by itself, for whatever reason; with an object it could
+                _classes[mark] = pack(cls)
+                weakref.finalize(cls, _classes.pop, mark, None).atexit = False
+        return shipment
+
+
+_classes: dict[str, Shipment] = {}
+"""Those that objects of a series were of, for as long as they live: by mark."""
 
 
 def pack_main_classes() -> dict[str, bytes]:
@@ -122,7 +147,10 @@ class _Definition(typing.NamedTuple):
 class _Packer:
     """One look at ``__main__``: its values by name, and the name under which each value is at home."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: Container[str] = ()) -> None:
+        self.apart = apart
+        self.needed: set[str] = set()
+        self.met: dict[str, type] = {}
         self.main = sys.modules["__main__"]
         self.space = vars(self.main)
         self.names: dict[str, Any] = dict(self.space)  # a copy: keeps the values, and so their ids
@@ -135,6 +163,12 @@ class _Packer:
                 continue
             if id(value) not in self.homes or (is_code and value.__name__ == name):  # by which plain pickle knows it
                 self.homes[id(value)] = name
+
+    def pack(self, obj: object) -> Shipment:
+        """Return an object and all it needs."""
+        self.names[""] = obj
+        names = self.collect([""])
+        return Shipment(blob=names.pop(""), names=names, classes=tuple(sorted(self.needed)))
 
     def collect(self, roots: Iterable[str], *, strict: bool = True) -> dict[str, bytes]:
         """Return the definitions of names and of all they need; if not strict, of those that pack."""

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from olympipe_like._transport import raw_frames
 from olympipe_like._transport.buffers import Buffer, own
-from olympipe_like._transport.callables import Shipment, ShippingError, pack, recall, unpack
+from olympipe_like._transport.callables import Series, Shipment, ShippingError, pack, recall, unpack
+from olympipe_like._transport.marks import find
 from olympipe_like._transport.one_by_one import Builder
 from olympipe_like._transport.out_of_band import dumps
 
@@ -79,8 +80,10 @@ class _OneByOne:
 
     read_only = False  # what it is built into
 
-    def __init__(self, blobs: list[bytes]) -> None:
+    def __init__(self, blobs: list[bytes], classes: dict[str, bytes]) -> None:
         self.blobs = blobs
+        self.classes = classes  # by mark: what several of them are of, and cannot be imported
+        self._made: dict[str, type] = {}  # kept, so that they are known by their marks
 
     def __len__(self) -> int:
         return len(self.blobs)
@@ -88,7 +91,11 @@ class _OneByOne:
     def item(self, index: int) -> Any:
         blob = self.blobs[index]
         item = _ViewReader(io.BytesIO(blob)).load() if self.read_only else pickle.loads(blob)
-        return unpack(item) if isinstance(item, Shipment) else item
+        if not isinstance(item, Shipment):
+            return item
+        for mark in item.classes:
+            self._made[mark] = find(mark) or unpack(pickle.loads(self.classes[mark]))
+        return unpack(item)
 
     def leave_out(self, index: int) -> None:
         """Nothing need be done: they have nothing in common."""
@@ -116,7 +123,7 @@ def encode(items: list[Any], rest: Any) -> list[Buffer]:
             return _with_buffers((rest, items))
     except Exception:  # noqa: BLE001, S110 - whatever it was, the item at fault is found below, and raises again
         pass
-    return [pickle.dumps((rest, _OneByOne(_encode_one_by_one(items))), protocol=5)]
+    return [pickle.dumps((rest, _encode_one_by_one(items)), protocol=5)]
 
 
 def _are_large(items: list[Any]) -> bool:
@@ -179,22 +186,26 @@ def _has_repeats(items: list[Any]) -> bool:
     return not _UNCHANGING.issuperset(map(type, sample)) and len(set(map(id, items))) < len(items)
 
 
-def _encode_one_by_one(items: list[Any]) -> list[bytes]:
+def _encode_one_by_one(items: list[Any]) -> _OneByOne:
     blobs = []
+    series = Series()
     for index, item in enumerate(items):
         try:
-            try:
-                blob = dumps(item, _keep_inside)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                # Lambdas, local classes and the like travel by value; what even that refuses keeps its first error.
-                try:
-                    blob = pickle.dumps(pack(item), protocol=5)
-                except ShippingError:
-                    raise error from None
+            blobs.append(_encode_one(item, series.pack))
         except BaseException as error:
             raise EncodingError(index) from error
-        blobs.append(blob)
-    return blobs
+    return _OneByOne(blobs, {mark: pickle.dumps(each, protocol=5) for mark, each in series.classes.items()})
+
+
+def _encode_one(item: object, by_value: Callable[[object], Shipment]) -> bytes:
+    try:
+        return dumps(item, _keep_inside)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        # Lambdas, local classes and the like travel by value; what even that refuses keeps its first error.
+        try:
+            return pickle.dumps(by_value(item), protocol=5)
+        except ShippingError:
+            raise error from None
 
 
 def decode(
@@ -333,7 +344,10 @@ def encode_item(item: object) -> bytes:
     EncodingError
         If it cannot be pickled, not even by value as functions are.
     """
-    return _encode_one_by_one([item])[0]
+    try:
+        return _encode_one(item, pack)
+    except BaseException as error:
+        raise EncodingError(0) from error
 
 
 def decode_item(data: bytes, classes: Mapping[str, bytes]) -> object:

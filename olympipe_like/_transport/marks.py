@@ -25,6 +25,14 @@ def find(mark: str) -> type | None:
     return None if known is None else known()
 
 
+def known(mark: str) -> type:
+    """Return the class of a mark, which lives in this process."""
+    cls = find(mark)
+    if cls is None:
+        raise LookupError("the class that travelled with the item is not here")
+    return cls
+
+
 def settle(mark: str, cls: type) -> str:
     """Let a class have a mark for as long as it lives; return the one it has."""
     key = id(cls)

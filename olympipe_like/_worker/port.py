@@ -101,9 +101,16 @@ class Unreadable(Exception):
     def blame(self, sender: Label, worker: str) -> Chunk:
         """Return the items before the one at fault, with its failure, which is its sender's."""
         cause = self.__cause__ or self
-        what = f"result was sent, but cannot be rebuilt where it arrived: {text_of(cause)}"
+        what = f"result was sent, but cannot be rebuilt where it arrived: {text_of(cause)}{_advice(cause)}"
         self.before.failure = blame(cause, sender, worker, path=self.path, item=NotBuilt(), what=what)
         return self.before
+
+
+def _advice(cause: BaseException) -> str:
+    """Return what to do about an item that holds a function of the script: pickle sends no more than its name."""
+    if not isinstance(cause, AttributeError) or " on <module '__main__'" not in str(cause):
+        return ""
+    return "; items may hold functions that can be imported, and lambdas, but not functions of the script"
 
 
 class NotBuilt:

@@ -311,6 +311,31 @@ def test_a_local_module_edited_and_reloaded_is_used_as_edited(script):
     assert out.splitlines() == ["[('old', 0), ('old', 1)]", *["[('edited', 0), ('edited', 1)]"] * 2]
 
 
+def test_a_function_of_the_script_within_an_item_is_an_error_that_says_what_may_be(script):
+    done = script.finish(
+        script.start(
+            """
+            from olympipe_like import Pipeline
+
+            def add(x):
+                return x + 1
+
+            def call(job):
+                function, x = job
+                return function(x)
+
+            print(Pipeline([(lambda x: add(x), 1)]).task(call).wait_for_result())
+            Pipeline([(add, 1)]).task(call).wait_for_result()
+            """
+        )
+    )
+
+    assert done.stdout == "[2]\n"
+    why = next(line for line in done.stderr.splitlines() if "result was sent, but cannot be rebuilt" in line)
+    assert "Can't get attribute 'add' on <module '__main__'" in why
+    assert "; items may hold functions that can be imported, and lambdas, but not functions of the script" in why
+
+
 def test_a_script_in_another_folder_finds_the_modules_beside_it_and_the_working_folder(script):
     (script.folder / "tools").mkdir()
     script.write("def work(path):\n    return open(path).read()\n", "tools/reading.py")
