@@ -23,7 +23,7 @@ class FailedItem:
     error : BaseException or None
         The exception; None if it cannot be rebuilt here, or if there was none (a worker that died).
     error_type, text : str
-        The exception's type by name, and its text. These are always there.
+        The exception's type by name, and its text, which may be empty. These are always there.
     traceback : str
         The traceback where it happened.
     attempts : int
@@ -48,7 +48,7 @@ class FailedItem:
     seed: int | None = None
 
     def __repr__(self) -> str:
-        what = f"{self.error_type}: {self.text}" if self.error_type else self.text
+        what = ": ".join(filter(None, (self.error_type, self.text)))
         tries = f", {self.attempts} attempts" if self.attempts > 1 else ""
         where = ".".join(map(str, self.position))
         # A user's repr may raise, be long, or have several lines.

@@ -53,4 +53,6 @@ def error_of(failure: Failure, error: BaseException | None) -> tuple[str, str]:
     name = kind.__qualname__ if kind is not None else ""
     if not name and failure.traceback:  # of a type that does not travel; its name begins the text
         name = failure.what.partition(":")[0].partition(" ")[0]
+    if failure.what == name:
+        return name, ""  # it says no more
     return name, failure.what.removeprefix(f"{name}: ") if name else failure.what

@@ -163,7 +163,7 @@ def _letter(file: FilePath, fields: dict[str, Any]) -> Letter:
         position=tuple(position) if position is not None else None,
         position_text=fields["position_text"],
         item=fields["item"],
-        error=f"{error['type']}: {error['text']}" if error["type"] else error["text"],
+        error=": ".join(filter(None, (error["type"], error["text"]))),
         attempts=fields["attempts"],
         worker=fields["worker"],
         stage_file=fields["stage_file"],

@@ -33,10 +33,12 @@ LABEL = Label("increment", "task", 1, 1)
 LAYOUT = lay_out([Pipeline([1]).task(increment)._node])
 
 
-def failure_of(item: object, path: tuple[int, ...] = (0,), label: Label = LABEL) -> Failure:
+def failure_of(
+    item: object, path: tuple[int, ...] = (0,), label: Label = LABEL, *, texts: tuple[str, ...] = ("no such thing",)
+) -> Failure:
     """Return the record of an item that failed, as a worker makes it."""
     try:
-        raise LookupError("no such thing")
+        raise LookupError(*texts)
     except LookupError as error:
         return blame(error, label, "worker 1.0, pid 1", path=path, item=item, keep=True)
 
@@ -611,6 +613,13 @@ def test_a_failed_item_tells_what_its_record_knows():
     assert isinstance(failed.error, LookupError)
     assert "LookupError: no such thing" in failed.traceback
     assert repr(failed) == "<FailedItem 5.2: [1, 2] at stage 1/1 'increment': LookupError: no such thing>"
+
+
+def test_an_exception_without_a_text_is_named_once():
+    failed = from_failure(failure_of(3, texts=()), {})
+
+    assert (failed.error_type, failed.text) == ("LookupError", "")
+    assert repr(failed) == "<FailedItem 0: 3 at stage 1/1 'increment': LookupError>"
 
 
 def test_a_failed_item_that_does_not_travel_is_none():
