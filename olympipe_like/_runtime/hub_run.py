@@ -31,7 +31,7 @@ from olympipe_like._runtime.sources import for_one_run, maker_of
 from olympipe_like._runtime.stall_text import with_stacks
 from olympipe_like._transport import messages as wire
 from olympipe_like._transport import store
-from olympipe_like._transport.callables import ShippingError, pack, pack_main_classes
+from olympipe_like._transport.callables import ShippingError, look_anew, pack, pack_main_classes
 from olympipe_like._transport.connection import Connection, Message
 from olympipe_like._worker.chunk import Chunk
 from olympipe_like._worker.feed import Feeder
@@ -54,6 +54,7 @@ class HubRun:
         self._segments: dict[StageId, Segment] = {}
         self._makers: dict[StageId, Callable[[], Any]] = {}
         self._remotes = RemoteStages()
+        look_anew()
         stages = [self._for_hub(stage) for stage in layout.stages]
         self._order = RunOrder(
             stages=tuple(stages),

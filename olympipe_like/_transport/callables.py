@@ -24,6 +24,7 @@ import types
 import typing
 import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from olympipe_like._transport.by_value import LOCAL, Space, is_class, is_importable, pickler_of
@@ -67,6 +68,7 @@ class Series:
     """Objects packed for one receiver, and beside them the classes that several of them may be of.
 
     Most of an instance of a nameless class is its class, which takes a hundred times as long to pack as a few numbers.
+    It is packed once, until `look_anew`.
     """
 
     def __init__(self) -> None:
@@ -74,18 +76,32 @@ class Series:
 
     def pack(self, obj: object) -> Shipment:
         """Return the next object and all it needs but ``classes``; raises what `pack` raises."""
-        packer = _Packer(_classes)
+        known = _packed
+        packer = _Packer(known)
         shipment = packer.pack(obj)
-        self.classes.update((mark, _classes[mark]) for mark in shipment.classes)
+        self.classes.update((mark, known[mark].shipment) for mark in shipment.classes)
         for mark, cls in packer.met.items():
             with contextlib.suppress(ShippingError):  # by itself, for whatever reason; with an object it could
-                _classes[mark] = pack(cls)
-                weakref.finalize(cls, _classes.pop, mark, None).atexit = False
+                known[mark] = _Packed(pack(cls), weakref.ref(cls, partial(_forget, known, mark)))
         return shipment
 
 
-_classes: dict[str, Shipment] = {}
-"""Those that objects of a series were of, for as long as they live: by mark."""
+class _Packed(typing.NamedTuple):
+    shipment: Shipment
+    lives: weakref.ref[type]  # forgets the shipment when the class dies
+
+
+def _forget(known: dict[str, _Packed], mark: str, _: object) -> None:
+    known.pop(mark, None)
+
+
+_packed: dict[str, _Packed] = {}  # classes that objects of a series were of, by mark
+
+
+def look_anew() -> None:
+    """Pack classes as they are by now: a run that begins sees what was changed in them since."""
+    global _packed  # noqa: PLW0603 - whoever is at work with the old one is not disturbed
+    _packed = {}
 
 
 def pack_main_classes() -> dict[str, bytes]:

@@ -102,3 +102,13 @@ def test_classes_that_nobody_needs_any_more_are_forgotten():
     gc.collect()
 
     assert (len(marks._classes), len(marks._marks)) == before
+
+
+def test_each_run_sees_a_class_as_it_is_by_then():
+    row_of, _ = make_classes()
+    pipe = Pipeline([row_of(1), row_of(2), row_of(3)]).task(lambda row: row.factor * row.number)
+
+    row_of.factor = 10
+    assert pipe.wait_for_result() == [10, 20, 30]
+    row_of.factor = 100
+    assert pipe.wait_for_result() == [100, 200, 300]

@@ -123,12 +123,12 @@ def test_an_item_by_itself_brings_all_of_its_class(elsewhere):
 
 def test_a_class_is_forgotten_when_it_dies():
     gc.collect()
-    before = len(callables._classes)
+    before = len(callables._packed)
     row_of = row_class()
     encode([row_of(1), row_of(2)], ())
-    assert len(callables._classes) == before + 1
+    assert len(callables._packed) == before + 1
 
     del row_of
     gc.collect()
 
-    assert len(callables._classes) == before
+    assert len(callables._packed) == before
