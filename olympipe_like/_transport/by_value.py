@@ -23,7 +23,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any, Protocol
 
 from olympipe_like._transport.loading import load
-from olympipe_like._transport.marks import known, mark_of
+from olympipe_like._transport.marks import class_of, mark_of
 from olympipe_like._transport.rebuild import (
     fill,
     fill_class,
@@ -141,7 +141,7 @@ class Writer:
         mark = mark_of(cls)
         if mark in self.packer.apart:
             self.packer.needed.add(mark)
-            return known, (mark,)
+            return class_of, (mark,)
         self.packer.met[mark] = cls
         self.holds[id(cls)] = cls
         fields = {k: v for k, v in vars(cls).items() if not (type(v) in _SLOTS and v.__objclass__ is cls)}

@@ -1,6 +1,6 @@
 """Keep a class that travels by value one class in each process, however often it comes, and at home the class it was.
 
-Each item of such a class brings the class along. Built anew for each, two items would be of two classes: a dataclass is
+Items of such a class bring the class along. Built anew each time, two items would be of two classes: a dataclass is
 equal to none of another class, and a member of an Enum is no longer that member.
 """
 
@@ -25,7 +25,7 @@ def find(mark: str) -> type | None:
     return None if known is None else known()
 
 
-def known(mark: str) -> type:
+def class_of(mark: str) -> type:
     """Return the class of a mark, which lives in this process."""
     cls = find(mark)
     if cls is None:

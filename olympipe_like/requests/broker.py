@@ -113,7 +113,7 @@ class Broker(Asking):
         self._gateway: Gateway | None = None
         self._run: Run[bytes] | None = None
         self._cancelled = False
-        self._is_anothers = False  # this process is a fork of the one where it runs
+        self._left_to_parent = False  # this process is a fork of the one where it runs
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Broker(Asking):
 
     def leave_to_parent(self) -> None:
         """In a fork of the process that began it: nothing done here may disturb who asks there."""
-        self._is_anothers = self._cancelled = True
+        self._left_to_parent = self._cancelled = True
         self._turn = threading.Lock()  # the parent's may be held by a thread that does not exist here
         self._exchange = Exchange()
         if self._reception is not None:
@@ -180,7 +180,7 @@ class Broker(Asking):
         self._thread = self._reception = self._gateway = self._run = None
 
     def _way(self) -> Way:
-        if self._is_anothers:
+        if self._left_to_parent:
             raise BrokerClosed(ANOTHERS)
         if self._thread is None or self._cancelled:
             raise not_running("broker", is_over=self._cancelled)

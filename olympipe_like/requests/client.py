@@ -75,7 +75,7 @@ class Client(Asking):
         self._control: Connection | None = None
         self._thread: threading.Thread | None = None
         self._why_over = ""
-        self._is_anothers = False  # this process is a fork of the one where it runs
+        self._left_to_parent = False  # this process is a fork of the one where it runs
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Client(Asking):
 
     def leave_to_parent(self) -> None:
         """In a fork of the process that began it: nothing done here may disturb the parent's calls."""
-        self._is_anothers = True
+        self._left_to_parent = True
         self._turn = threading.RLock()  # the parent's may be held by a thread that does not exist here
         self._why_over = ANOTHERS
         if self._control is not None:
@@ -142,7 +142,7 @@ class Client(Asking):
             each.clear()
 
     def _way(self) -> Way:
-        if self._is_anothers:
+        if self._left_to_parent:
             raise BrokerClosed(ANOTHERS)
         if self._control is None:
             raise not_running("client", is_over=bool(self._why_over))

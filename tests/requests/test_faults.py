@@ -156,8 +156,8 @@ def test_a_worker_that_is_cancelled_in_the_midst_gives_its_request_back(broker, 
     worker.process_requests()  # returns: it is over
 
 
-def test_ctrl_c_ends_a_worker_and_not_the_request(broker, work, address, folders, script, eventually):
-    with Broker(other := address[:-1] + str((int(address[-1]) + 1) % 10), keys=folders["hub"]) as locked:
+def test_ctrl_c_ends_a_worker_and_not_the_request(address, folders, script, eventually):
+    with Broker(address, keys=folders["hub"]) as locked:
         process = script.start(
             f"""
             import time
@@ -167,7 +167,7 @@ def test_ctrl_c_ends_a_worker_and_not_the_request(broker, work, address, folders
                 print("begun", flush=True)
                 time.sleep(30)
 
-            Worker(hold, {other!r}, keys={str(folders["worker"])!r}).process_requests()
+            Worker(hold, {address!r}, keys={str(folders["worker"])!r}).process_requests()
             """
         )
         results = []
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_a_worker_and_not_the_request(broker, work, address, folders
 
         os.killpg(process.pid, signal.SIGINT)
         done = script.finish(process, 5)
-        with start_workers(same, other, keys=folders["worker"]):
+        with start_workers(same, address, keys=folders["worker"]):
             eventually(lambda: results == [1])
         thread.join(5)
 
